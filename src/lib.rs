@@ -1,0 +1,7 @@
+//! dlms2mqtt: the MQTT gateway bridge for DLMS/COSEM meters.
+//!
+//! The layers, each importing only from those above it (see `docs/ARCHITECTURE.md`):
+//! [`error`] the published form of failures · [`wire`] bytes and values
+
+pub mod error;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The command line of dlms2mqtt.
+
+fn main() {}
