@@ -84,8 +84,9 @@ impl BitString {
     #[must_use]
     pub fn new(bits: usize, bytes: &[u8]) -> Option<Self> {
         let mut bytes = bytes.get(..bits.div_ceil(8))?.to_vec();
-        if let (Some(last), used @ 1..) = (bytes.last_mut(), bits % 8) {
-            *last &= 0xFF_u8.checked_shl(u32::try_from(8 - used).ok()?)?;
+        let padding = bits.div_ceil(8).saturating_mul(8).saturating_sub(bits);
+        if let Some(last) = bytes.last_mut() {
+            *last = *last >> padding << padding;
         }
         Some(Self { bits, bytes })
     }
@@ -209,21 +210,21 @@ impl Data {
                 out.extend_from_slice(value.as_bytes());
             }
             Self::OctetString(bytes) | Self::VisibleString(bytes) | Self::Utf8String(bytes) => {
-                put_octets(out, bytes)
+                put_octets(out, bytes);
             }
             Self::Bcd(value) | Self::Integer(value) | Self::DeltaInteger(value) => {
-                out.extend_from_slice(&value.to_be_bytes())
+                out.extend_from_slice(&value.to_be_bytes());
             }
             Self::Unsigned(value) | Self::Enum(value) | Self::DeltaUnsigned(value) => out.push(*value),
             Self::Long(value) | Self::DeltaLong(value) => out.extend_from_slice(&value.to_be_bytes()),
             Self::LongUnsigned(value) | Self::DeltaLongUnsigned(value) => {
-                out.extend_from_slice(&value.to_be_bytes())
+                out.extend_from_slice(&value.to_be_bytes());
             }
             Self::DoubleLong(value) | Self::DeltaDoubleLong(value) => {
-                out.extend_from_slice(&value.to_be_bytes())
+                out.extend_from_slice(&value.to_be_bytes());
             }
             Self::DoubleLongUnsigned(value) | Self::DeltaDoubleLongUnsigned(value) => {
-                out.extend_from_slice(&value.to_be_bytes())
+                out.extend_from_slice(&value.to_be_bytes());
             }
             Self::Long64(value) => out.extend_from_slice(&value.to_be_bytes()),
             Self::Long64Unsigned(value) => out.extend_from_slice(&value.to_be_bytes()),

@@ -1,4 +1,14 @@
 //! L0: bytes to values and back. No clock, keys or I/O.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 pub mod cursor;
 pub mod data;
