@@ -3,5 +3,6 @@
 //! The layers, each importing only from those above it (see `docs/ARCHITECTURE.md`):
 //! [`error`] the published form of failures · [`wire`] bytes and values
 
+pub mod bridge;
 pub mod error;
 pub mod wire;

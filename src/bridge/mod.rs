@@ -1,0 +1,3 @@
+//! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
+
+pub mod schedule;
