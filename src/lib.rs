@@ -5,4 +5,5 @@
 
 pub mod bridge;
 pub mod error;
+pub mod transport;
 pub mod wire;

@@ -1,0 +1,221 @@
+//! The only loop that joins a sans-IO session with a byte stream and the clock.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+
+use super::error::TransportError;
+
+/// What one read takes at the most.
+const INPUT_BYTES: usize = 4096;
+
+/// The verbs of a sans-IO session.
+pub trait Session {
+    /// What the session reports.
+    type Event;
+
+    /// Takes bytes that arrived.
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]);
+    /// Acts on a deadline that has passed.
+    fn handle_timeout(&mut self, now: Instant);
+    /// The next deadline.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// Appends bytes to send; false where there are none.
+    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool;
+    /// The next event.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+}
+
+/// A byte stream with its buffers. All state is here or in the session, so every await is cancel-safe.
+#[derive(Debug)]
+pub struct Driver<S> {
+    stream: S,
+    input: Box<[u8]>,
+    output: Vec<u8>,
+    sent: usize,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// A driver of `stream`.
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
+            output: Vec::with_capacity(256),
+            sent: 0,
+            timer: Box::pin(sleep_until(TokioInstant::now())),
+            armed: None,
+        }
+    }
+
+    /// The stream, without the session's unsent bytes.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Runs the session until it reports something.
+    ///
+    /// # Errors
+    /// The stream's end or failure.
+    pub async fn next_event<T: Session>(&mut self, session: &mut T) -> Result<T::Event, TransportError> {
+        poll_fn(|cx| self.poll_event(cx, session)).await
+    }
+
+    fn poll_event<T: Session>(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut T,
+    ) -> Poll<Result<T::Event, TransportError>> {
+        loop {
+            if let Some(event) = session.poll_event() {
+                // What the session wants said with the event (an acknowledgement) goes out first, as far as it can.
+                session.poll_transmit(&mut self.output);
+                if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                return Poll::Ready(Ok(event));
+            }
+            session.poll_transmit(&mut self.output);
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
+            let mut buffer = ReadBuf::new(&mut self.input);
+            if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                outcome?;
+                let bytes = buffer.filled();
+                if bytes.is_empty() {
+                    return Poll::Ready(Err(TransportError::Closed));
+                }
+                tracing::trace!(target: "dlms2mqtt::physical", direction = "rx", bytes = %Hex(bytes));
+                session.handle_input(now(), bytes);
+                continue;
+            }
+            match session.poll_timeout() {
+                Some(deadline) if self.is_past(cx, deadline) => session.handle_timeout(now()),
+                _ => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        while self.sent < self.output.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(TransportError::Closed)),
+                Poll::Ready(Ok(count)) => {
+                    let bytes = &self.output[self.sent..self.sent + count];
+                    tracing::trace!(target: "dlms2mqtt::physical", direction = "tx", bytes = %Hex(bytes));
+                    self.sent += count;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.output.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether `deadline` has passed; arms the timer for it otherwise.
+    ///
+    /// A timer that is armed for an earlier time is left alone: it wakes the task once and is armed anew then.
+    /// So a session that moves its deadline with every exchange costs no timer operation an exchange.
+    fn is_past(&mut self, cx: &mut Context<'_>, deadline: Instant) -> bool {
+        loop {
+            let timely = self.armed.is_some_and(|armed| armed <= deadline);
+            if !timely {
+                self.timer.as_mut().reset(TokioInstant::from_std(deadline));
+                self.armed = Some(deadline);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.armed = None;
+            if now() >= deadline {
+                return true;
+            }
+        }
+    }
+}
+
+fn now() -> Instant {
+    TokioInstant::now().into_std()
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// Sends a byte, waits for one, reports it; asks again each second.
+    #[derive(Default)]
+    struct Echo {
+        unsent: bool,
+        deadline: Option<Instant>,
+        tries: u32,
+        received: Option<u8>,
+    }
+
+    impl Session for Echo {
+        type Event = u8;
+
+        fn handle_input(&mut self, _: Instant, bytes: &[u8]) {
+            self.received = bytes.first().copied();
+            self.deadline = None;
+        }
+        fn handle_timeout(&mut self, now: Instant) {
+            self.tries += 1;
+            self.unsent = true;
+            self.deadline = Some(now + Duration::from_secs(1));
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.deadline
+        }
+        fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+            let unsent = std::mem::take(&mut self.unsent);
+            if unsent {
+                out.push(7);
+            }
+            unsent
+        }
+        fn poll_event(&mut self) -> Option<u8> {
+            self.received.take()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_fire_in_virtual_time_and_cancelling_loses_nothing() {
+        let (near, mut far) = duplex(64);
+        let mut driver = Driver::new(near);
+        let mut session =
+            Echo { unsent: true, deadline: Some(now() + Duration::from_secs(1)), ..Echo::default() };
+        for _ in 0..20 {
+            let step = tokio::time::timeout(Duration::from_millis(333), driver.next_event(&mut session));
+            assert!(step.await.is_err(), "nothing arrives");
+        }
+        assert_eq!(session.tries, 6);
+        far.write_all(&[42]).await.unwrap();
+        assert_eq!(driver.next_event(&mut session).await, Ok(42));
+        let mut heard = vec![0; 7];
+        far.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, [7; 7]);
+        drop(far);
+        assert_eq!(driver.next_event(&mut session).await, Err(TransportError::Closed));
+    }
+}

@@ -1,0 +1,10 @@
+//! L3: byte streams (TCP, serial) and the one loop that joins them with a sans-IO session.
+
+pub mod driver;
+pub mod error;
+pub mod port;
+pub mod tcp;
+
+pub use driver::{Driver, Session};
+pub use error::TransportError;
+pub use port::Port;
