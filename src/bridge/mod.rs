@@ -1,3 +1,5 @@
 //! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
 
+pub mod outbox;
 pub mod schedule;
+pub mod topics;
