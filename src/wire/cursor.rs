@@ -131,6 +131,26 @@ impl<'a> Reader<'a> {
         self.take(count)
     }
 
+    /// A count of items that take a byte each at least.
+    ///
+    /// # Errors
+    /// As [`Self::length`], and `Length` where more are announced than bytes are left.
+    pub fn count(&mut self) -> Result<usize, WireError> {
+        let start = self.position;
+        let count = self.length()?;
+        if count > self.remaining() { Err(WireErrorKind::Length.at(start)) } else { Ok(count) }
+    }
+
+    /// A reader that ends after the next `count` bytes, which are consumed here; its offsets go on from here.
+    ///
+    /// # Errors
+    /// `Truncated` where fewer are left.
+    pub fn sub_reader(&mut self, count: usize) -> Result<Self, WireError> {
+        let position = self.position;
+        self.take(count)?;
+        Ok(Self { bytes: self.bytes.get(..self.position).unwrap_or_default(), position })
+    }
+
     /// The presence byte of an OPTIONAL or DEFAULT field: 00 is absent, anything else present.
     ///
     /// # Errors

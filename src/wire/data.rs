@@ -1,6 +1,9 @@
 //! COSEM Data (A-XDR, IEC 62056-5-3): the self-describing value that every attribute is made of.
 
+pub use super::bit_string::{BitString, BitStringError};
+use super::compact_array::CompactArray;
 use super::cursor::{Reader, put_length, put_octets};
+use super::data_type::DataType;
 use super::date_time::{Date, DateTime, Time};
 use super::error::{WireError, WireErrorKind};
 
@@ -40,6 +43,8 @@ pub enum Data {
     Unsigned(u8),
     /// long-unsigned (0x12).
     LongUnsigned(u16),
+    /// compact-array (0x13).
+    CompactArray(CompactArray),
     /// long64 (0x14).
     Long64(i64),
     /// long64-unsigned (0x15).
@@ -72,49 +77,6 @@ pub enum Data {
     DontCare,
 }
 
-/// A bit-string: bits counted from the most significant of the first byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BitString {
-    bits: usize,
-    bytes: Vec<u8>,
-}
-
-impl BitString {
-    /// The first `bits` bits of `bytes`; `None` where there are fewer. Padding bits are cleared.
-    #[must_use]
-    pub fn new(bits: usize, bytes: &[u8]) -> Option<Self> {
-        let mut bytes = bytes.get(..bits.div_ceil(8))?.to_vec();
-        let padding = bits.div_ceil(8).saturating_mul(8).saturating_sub(bits);
-        if let Some(last) = bytes.last_mut() {
-            *last = *last >> padding << padding;
-        }
-        Some(Self { bits, bytes })
-    }
-
-    /// Number of bits.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.bits
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.bits == 0
-    }
-
-    /// The bits, first first.
-    pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
-        self.bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1)).take(self.bits)
-    }
-
-    /// The bytes, padded with zero bits.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl Data {
     /// Reads one value.
     ///
@@ -140,62 +102,75 @@ impl Data {
         if depth > MAX_DEPTH {
             return Err(WireErrorKind::TooDeep.at(start));
         }
-        Ok(match reader.u8()? {
-            0x00 => Self::Null,
-            0x01 => Self::Array(Self::elements(reader, depth)?),
-            0x02 => Self::Structure(Self::elements(reader, depth)?),
-            0x03 => Self::Boolean(reader.u8()? != 0),
-            0x04 => {
+        let tag = reader.u8()?;
+        let deeper = depth.saturating_add(1);
+        match DataType::from_tag(tag).ok_or_else(|| WireErrorKind::UnknownTag(tag).at(start))? {
+            DataType::Array => Self::decode_elements(reader, deeper).map(Self::Array),
+            DataType::Structure => Self::decode_elements(reader, deeper).map(Self::Structure),
+            DataType::CompactArray => CompactArray::decode(reader, depth).map(Self::CompactArray),
+            simple => Self::decode_simple(simple, reader),
+        }
+    }
+
+    fn decode_elements(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Self>, WireError> {
+        let count = reader.count()?;
+        let mut elements = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            elements.push(Self::decode_at(reader, depth)?);
+        }
+        Ok(elements)
+    }
+
+    /// Reads what follows the tag of a type without parts.
+    pub(super) fn decode_simple(data_type: DataType, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match data_type {
+            DataType::Null => Self::Null,
+            DataType::Boolean => Self::Boolean(reader.u8()? != 0),
+            DataType::BitString => {
+                let start = reader.position();
                 let bits = reader.length()?;
                 let bytes = reader.take(bits.div_ceil(8))?;
                 Self::BitString(BitString::new(bits, bytes).ok_or(WireErrorKind::Length.at(start))?)
             }
-            0x05 => Self::DoubleLong(i32::from_be_bytes(reader.array()?)),
-            0x06 => Self::DoubleLongUnsigned(reader.u32()?),
-            0x09 => Self::OctetString(reader.octets()?.to_vec()),
-            0x0A => Self::VisibleString(reader.octets()?.to_vec()),
-            0x0C => Self::Utf8String(reader.octets()?.to_vec()),
-            0x0D => Self::Bcd(reader.i8()?),
-            0x0F => Self::Integer(reader.i8()?),
-            0x10 => Self::Long(i16::from_be_bytes(reader.array()?)),
-            0x11 => Self::Unsigned(reader.u8()?),
-            0x12 => Self::LongUnsigned(reader.u16()?),
-            0x14 => Self::Long64(i64::from_be_bytes(reader.array()?)),
-            0x15 => Self::Long64Unsigned(u64::from_be_bytes(reader.array()?)),
-            0x16 => Self::Enum(reader.u8()?),
-            0x17 => Self::Float32(f32::from_be_bytes(reader.array()?)),
-            0x18 => Self::Float64(f64::from_be_bytes(reader.array()?)),
-            0x19 => Self::DateTime(DateTime::decode(reader)?),
-            0x1A => Self::Date(Date::decode(reader)?),
-            0x1B => Self::Time(Time::decode(reader)?),
-            0x1C => Self::DeltaInteger(reader.i8()?),
-            0x1D => Self::DeltaLong(i16::from_be_bytes(reader.array()?)),
-            0x1E => Self::DeltaDoubleLong(i32::from_be_bytes(reader.array()?)),
-            0x1F => Self::DeltaUnsigned(reader.u8()?),
-            0x20 => Self::DeltaLongUnsigned(reader.u16()?),
-            0x21 => Self::DeltaDoubleLongUnsigned(reader.u32()?),
-            0xFF => Self::DontCare,
-            tag => return Err(WireErrorKind::UnknownTag(tag).at(start)),
+            DataType::DoubleLong => Self::DoubleLong(i32::from_be_bytes(reader.array()?)),
+            DataType::DoubleLongUnsigned => Self::DoubleLongUnsigned(reader.u32()?),
+            DataType::OctetString => Self::OctetString(reader.octets()?.to_vec()),
+            DataType::VisibleString => Self::VisibleString(reader.octets()?.to_vec()),
+            DataType::Utf8String => Self::Utf8String(reader.octets()?.to_vec()),
+            DataType::Bcd => Self::Bcd(reader.i8()?),
+            DataType::Integer => Self::Integer(reader.i8()?),
+            DataType::Long => Self::Long(i16::from_be_bytes(reader.array()?)),
+            DataType::Unsigned => Self::Unsigned(reader.u8()?),
+            DataType::LongUnsigned => Self::LongUnsigned(reader.u16()?),
+            DataType::Long64 => Self::Long64(i64::from_be_bytes(reader.array()?)),
+            DataType::Long64Unsigned => Self::Long64Unsigned(u64::from_be_bytes(reader.array()?)),
+            DataType::Enum => Self::Enum(reader.u8()?),
+            DataType::Float32 => Self::Float32(f32::from_be_bytes(reader.array()?)),
+            DataType::Float64 => Self::Float64(f64::from_be_bytes(reader.array()?)),
+            DataType::DateTime => Self::DateTime(DateTime::decode(reader)?),
+            DataType::Date => Self::Date(Date::decode(reader)?),
+            DataType::Time => Self::Time(Time::decode(reader)?),
+            DataType::DeltaInteger => Self::DeltaInteger(reader.i8()?),
+            DataType::DeltaLong => Self::DeltaLong(i16::from_be_bytes(reader.array()?)),
+            DataType::DeltaDoubleLong => Self::DeltaDoubleLong(i32::from_be_bytes(reader.array()?)),
+            DataType::DeltaUnsigned => Self::DeltaUnsigned(reader.u8()?),
+            DataType::DeltaLongUnsigned => Self::DeltaLongUnsigned(reader.u16()?),
+            DataType::DeltaDoubleLongUnsigned => Self::DeltaDoubleLongUnsigned(reader.u32()?),
+            DataType::DontCare => Self::DontCare,
+            DataType::Array | DataType::Structure | DataType::CompactArray => {
+                return Err(reader.error(WireErrorKind::UnknownTag(data_type.tag())));
+            }
         })
-    }
-
-    fn elements(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Self>, WireError> {
-        let start = reader.position();
-        let count = reader.length()?;
-        // Each element takes a byte at least: a larger count is a lie, and no memory is reserved for it.
-        if count > reader.remaining() {
-            return Err(WireErrorKind::Length.at(start));
-        }
-        let mut elements = Vec::with_capacity(count.min(64));
-        for _ in 0..count {
-            elements.push(Self::decode_at(reader, depth.saturating_add(1))?);
-        }
-        Ok(elements)
     }
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.tag());
+        self.encode_body(out);
+    }
+
+    /// Appends what follows the tag.
+    pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null | Self::DontCare => {}
             Self::Array(elements) | Self::Structure(elements) => {
@@ -226,6 +201,7 @@ impl Data {
             Self::DoubleLongUnsigned(value) | Self::DeltaDoubleLongUnsigned(value) => {
                 out.extend_from_slice(&value.to_be_bytes());
             }
+            Self::CompactArray(array) => array.encode(out),
             Self::Long64(value) => out.extend_from_slice(&value.to_be_bytes()),
             Self::Long64Unsigned(value) => out.extend_from_slice(&value.to_be_bytes()),
             Self::Float32(value) => out.extend_from_slice(&value.to_be_bytes()),
@@ -247,47 +223,70 @@ impl Data {
     /// The A-XDR tag.
     #[must_use]
     pub const fn tag(&self) -> u8 {
-        self.kind().0
+        self.data_type().tag()
     }
 
     /// The standard's name of the type.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
-        self.kind().1
+        self.data_type().name()
     }
 
-    const fn kind(&self) -> (u8, &'static str) {
+    /// The elements of an array, a structure or a compact-array.
+    #[must_use]
+    pub fn elements(&self) -> Option<&[Self]> {
         match self {
-            Self::Null => (0x00, "null-data"),
-            Self::Array(_) => (0x01, "array"),
-            Self::Structure(_) => (0x02, "structure"),
-            Self::Boolean(_) => (0x03, "boolean"),
-            Self::BitString(_) => (0x04, "bit-string"),
-            Self::DoubleLong(_) => (0x05, "double-long"),
-            Self::DoubleLongUnsigned(_) => (0x06, "double-long-unsigned"),
-            Self::OctetString(_) => (0x09, "octet-string"),
-            Self::VisibleString(_) => (0x0A, "visible-string"),
-            Self::Utf8String(_) => (0x0C, "utf8-string"),
-            Self::Bcd(_) => (0x0D, "bcd"),
-            Self::Integer(_) => (0x0F, "integer"),
-            Self::Long(_) => (0x10, "long"),
-            Self::Unsigned(_) => (0x11, "unsigned"),
-            Self::LongUnsigned(_) => (0x12, "long-unsigned"),
-            Self::Long64(_) => (0x14, "long64"),
-            Self::Long64Unsigned(_) => (0x15, "long64-unsigned"),
-            Self::Enum(_) => (0x16, "enum"),
-            Self::Float32(_) => (0x17, "float32"),
-            Self::Float64(_) => (0x18, "float64"),
-            Self::DateTime(_) => (0x19, "date-time"),
-            Self::Date(_) => (0x1A, "date"),
-            Self::Time(_) => (0x1B, "time"),
-            Self::DeltaInteger(_) => (0x1C, "delta-integer"),
-            Self::DeltaLong(_) => (0x1D, "delta-long"),
-            Self::DeltaDoubleLong(_) => (0x1E, "delta-double-long"),
-            Self::DeltaUnsigned(_) => (0x1F, "delta-unsigned"),
-            Self::DeltaLongUnsigned(_) => (0x20, "delta-long-unsigned"),
-            Self::DeltaDoubleLongUnsigned(_) => (0x21, "delta-double-long-unsigned"),
-            Self::DontCare => (0xFF, "dont-care"),
+            Self::Array(elements) | Self::Structure(elements) => Some(elements),
+            Self::CompactArray(array) => Some(array.elements()),
+            _ => None,
+        }
+    }
+
+    /// The date-time of a date-time, or of an octet-string of twelve octets, the form in which most meters send it.
+    #[must_use]
+    pub fn date_time(&self) -> Option<DateTime> {
+        match self {
+            Self::DateTime(date_time) => Some(*date_time),
+            Self::OctetString(octets) => DateTime::from_bytes(octets).ok(),
+            _ => None,
+        }
+    }
+
+    /// The type.
+    #[must_use]
+    pub const fn data_type(&self) -> DataType {
+        match self {
+            Self::Null => DataType::Null,
+            Self::Array(_) => DataType::Array,
+            Self::Structure(_) => DataType::Structure,
+            Self::Boolean(_) => DataType::Boolean,
+            Self::BitString(_) => DataType::BitString,
+            Self::DoubleLong(_) => DataType::DoubleLong,
+            Self::DoubleLongUnsigned(_) => DataType::DoubleLongUnsigned,
+            Self::OctetString(_) => DataType::OctetString,
+            Self::VisibleString(_) => DataType::VisibleString,
+            Self::Utf8String(_) => DataType::Utf8String,
+            Self::Bcd(_) => DataType::Bcd,
+            Self::Integer(_) => DataType::Integer,
+            Self::Long(_) => DataType::Long,
+            Self::Unsigned(_) => DataType::Unsigned,
+            Self::LongUnsigned(_) => DataType::LongUnsigned,
+            Self::CompactArray(_) => DataType::CompactArray,
+            Self::Long64(_) => DataType::Long64,
+            Self::Long64Unsigned(_) => DataType::Long64Unsigned,
+            Self::Enum(_) => DataType::Enum,
+            Self::Float32(_) => DataType::Float32,
+            Self::Float64(_) => DataType::Float64,
+            Self::DateTime(_) => DataType::DateTime,
+            Self::Date(_) => DataType::Date,
+            Self::Time(_) => DataType::Time,
+            Self::DeltaInteger(_) => DataType::DeltaInteger,
+            Self::DeltaLong(_) => DataType::DeltaLong,
+            Self::DeltaDoubleLong(_) => DataType::DeltaDoubleLong,
+            Self::DeltaUnsigned(_) => DataType::DeltaUnsigned,
+            Self::DeltaLongUnsigned(_) => DataType::DeltaLongUnsigned,
+            Self::DeltaDoubleLongUnsigned(_) => DataType::DeltaDoubleLongUnsigned,
+            Self::DontCare => DataType::DontCare,
         }
     }
 }

@@ -43,6 +43,17 @@ pub struct DateTime {
 }
 
 impl Date {
+    /// Reads exactly five octets; any value is taken as it is.
+    ///
+    /// # Errors
+    /// `Truncated`, `TrailingBytes`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let value = Self::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
+    }
+
     /// Reads five octets; any value is taken as it is.
     ///
     /// # Errors
@@ -60,6 +71,17 @@ impl Date {
 }
 
 impl Time {
+    /// Reads exactly four octets; any value is taken as it is.
+    ///
+    /// # Errors
+    /// `Truncated`, `TrailingBytes`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let value = Self::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
+    }
+
     /// Reads four octets; any value is taken as it is.
     ///
     /// # Errors
@@ -76,6 +98,17 @@ impl Time {
 }
 
 impl DateTime {
+    /// Reads exactly twelve octets; any value is taken as it is.
+    ///
+    /// # Errors
+    /// `Truncated`, `TrailingBytes`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let value = Self::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
+    }
+
     /// Reads twelve octets; any value is taken as it is.
     ///
     /// # Errors

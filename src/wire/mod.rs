@@ -10,8 +10,11 @@
     )
 )]
 
+pub mod bit_string;
+pub mod compact_array;
 pub mod cursor;
 pub mod data;
+pub mod data_type;
 pub mod date_time;
 pub mod error;
 pub mod obis;

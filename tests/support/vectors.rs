@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use dlms2mqtt::wire::compact_array::{CompactArray, TypeDescription};
+use dlms2mqtt::wire::cursor::Reader;
 use dlms2mqtt::wire::data::{BitString, Data};
+use dlms2mqtt::wire::data_type::DataType;
 use dlms2mqtt::wire::date_time::{Date, DateTime, Time};
+use dlms2mqtt::wire::error::WireError;
 use serde_json::Value;
 
 /// One vector: its name, and the whole of it as JSON.
@@ -112,7 +116,39 @@ fn typed(name: &str, json: &Value) -> Data {
         "dont-care" => Data::DontCare,
         "array" => Data::Array(list(value).iter().map(data).collect()),
         "structure" => Data::Structure(list(value).iter().map(data).collect()),
+        "compact-array" => {
+            let description = description(&json["description"]);
+            let elements = list(value).iter().map(|element| untagged(&description, element)).collect();
+            Data::CompactArray(CompactArray::new(description, elements).expect("elements of the type"))
+        }
         _ => simple(name, value),
+    }
+}
+
+fn description(json: &Value) -> TypeDescription {
+    match text_of(&json["type"]) {
+        "array" => TypeDescription::Array {
+            count: integer(&json["count"]),
+            element: Box::new(description(&json["element"])),
+        },
+        "structure" => TypeDescription::Structure(list(&json["elements"]).iter().map(description).collect()),
+        name => DataType::from_name(name).and_then(TypeDescription::simple).expect("simple type"),
+    }
+}
+
+/// A value whose type is told by a description.
+pub(crate) fn untagged(description: &TypeDescription, json: &Value) -> Data {
+    match description {
+        TypeDescription::Array { element, .. } => {
+            Data::Array(list(json).iter().map(|value| untagged(element, value)).collect())
+        }
+        TypeDescription::Structure(elements) => {
+            assert_eq!(elements.len(), list(json).len());
+            Data::Structure(
+                elements.iter().zip(list(json)).map(|(element, value)| untagged(element, value)).collect(),
+            )
+        }
+        TypeDescription::Simple(of) => simple(of.data_type().name(), json),
     }
 }
 
@@ -169,12 +205,9 @@ fn bits(text: &str) -> BitString {
     BitString::new(text.len(), &bytes).expect("bytes for every bit")
 }
 
-fn fixed<T>(
-    json: &Value,
-    decode: impl Fn(&mut dlms2mqtt::wire::cursor::Reader<'_>) -> Result<T, dlms2mqtt::wire::error::WireError>,
-) -> T {
+fn fixed<T>(json: &Value, decode: impl Fn(&mut Reader<'_>) -> Result<T, WireError>) -> T {
     let bytes = hex(text_of(json));
-    let mut reader = dlms2mqtt::wire::cursor::Reader::new(&bytes);
+    let mut reader = Reader::new(&bytes);
     let value = decode(&mut reader).expect("date or time");
     reader.finish().expect("whole");
     value
