@@ -10,6 +10,8 @@
     )
 )]
 
+pub mod acse;
+pub mod ber;
 pub mod bit_string;
 pub mod compact_array;
 pub mod cursor;
@@ -18,3 +20,4 @@ pub mod data_type;
 pub mod date_time;
 pub mod error;
 pub mod obis;
+pub mod xdlms;
