@@ -2,4 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod mosquitto;
+pub(crate) mod not_run;
+pub(crate) mod peer_client;
+pub(crate) mod peer_meter;
+pub(crate) mod python;
 pub(crate) mod vectors;

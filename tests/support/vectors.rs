@@ -10,6 +10,8 @@ use dlms2mqtt::wire::date_time::{Date, DateTime, Time};
 use dlms2mqtt::wire::error::WireError;
 use serde_json::Value;
 
+use super::not_run::not_run;
+
 /// One vector: its name, and the whole of it as JSON.
 pub(crate) struct Vector {
     pub(crate) name: String,
@@ -40,7 +42,7 @@ pub(crate) fn captured(category: &str, count: usize) -> Vec<Vector> {
     );
     let file = folder.join(category).with_extension("json");
     if !file.exists() {
-        eprintln!("NOT RUN: {count} captured vectors of {category}: {} does not exist", file.display());
+        not_run(count, &format!("captured vectors ({category}): {} does not exist", file.display()));
         return Vec::new();
     }
     let vectors = load(&file);
