@@ -1,10 +1,12 @@
 //! dlms2mqtt: the MQTT gateway bridge for DLMS/COSEM meters.
 //!
 //! The layers, each importing only from those above it (see `docs/ARCHITECTURE.md`):
-//! [`error`] the published form of failures · [`wire`] bytes and values · [`cosem`] the object model
+//! [`error`] the published form of failures · [`wire`] bytes and values · [`security`] keys and ciphers ·
+//! [`cosem`] the object model
 
 pub mod bridge;
 pub mod cosem;
 pub mod error;
+pub mod security;
 pub mod transport;
 pub mod wire;

@@ -1,0 +1,30 @@
+//! L1: keys, ciphers, invocation counters and high level authentication. No clock, no I/O; entropy comes from the caller.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod cipher;
+pub mod context;
+pub mod control_byte;
+pub mod counter;
+pub mod envelope;
+pub mod error;
+pub mod key;
+pub mod key_wrap;
+
+pub use context::{
+    ReplayCheck, SecurityContext, SecurityHeader, SecuritySettings, SuiteCheck, TitleCheck, Unprotected,
+    UnverifiedDecryption,
+};
+pub use control_byte::{KeySet, Protection, SecurityControl, SecuritySuite};
+pub use counter::{CounterId, CounterStore, MemoryCounterStore, StoreError};
+pub use envelope::{CipherKey, CipheringForm};
+pub use error::SecurityError;
+pub use key::{Key, KeyError, SystemTitle};
