@@ -13,11 +13,13 @@
 pub mod acse;
 pub mod ber;
 pub mod bit_string;
+mod calendar;
 pub mod compact_array;
 pub mod cursor;
 pub mod data;
 pub mod data_type;
 pub mod date_time;
+mod date_time_text;
 pub mod error;
 pub mod obis;
 pub mod xdlms;
