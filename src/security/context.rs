@@ -11,6 +11,7 @@ use super::envelope::{CipherKey, CipheringForm, Envelope, put_header};
 use super::error::SecurityError;
 use super::key::{Key, SystemTitle};
 use crate::wire::error::WireErrorKind;
+use crate::wire::xdlms::tag;
 
 /// What an association's protection is made of.
 #[derive(Clone, Debug)]
@@ -317,7 +318,7 @@ impl SecurityContext {
     /// `CounterExhausted`, `Store`; nothing is appended then.
     pub fn protect(&mut self, apdu: &[u8], out: &mut Vec<u8>) -> Result<(), SecurityError> {
         match apdu.first() {
-            Some(0x01 | 0x08) => self.protect_initiate(apdu, out),
+            Some(&(tag::INITIATE_REQUEST | tag::INITIATE_RESPONSE)) => self.protect_initiate(apdu, out),
             _ => self.protect_as(self.form, self.sending, apdu, out),
         }
     }
@@ -470,7 +471,9 @@ impl SecurityContext {
 
     fn accept_plain<'a>(&self, apdu: &'a [u8]) -> Result<Unprotected<'a>, SecurityError> {
         match (self.protection, apdu.first()) {
-            (Protection::None, _) | (_, Some(0x0E | 0xD8)) => Ok(Unprotected { apdu, header: None }),
+            (Protection::None, _) | (_, Some(&(tag::CONFIRMED_SERVICE_ERROR | tag::EXCEPTION_RESPONSE))) => {
+                Ok(Unprotected { apdu, header: None })
+            }
             (required, _) => Err(SecurityError::Downgrade { required, received: Protection::None }),
         }
     }

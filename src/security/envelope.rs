@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::error::SecurityError;
 use super::key::SystemTitle;
 use crate::wire::cursor::{Reader, put_length, put_octets};
+use crate::wire::xdlms::tag;
 
 /// How a ciphered APDU names what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,11 +39,6 @@ impl fmt::Display for CipherKey {
     }
 }
 
-const GENERAL_GLO: u8 = 0xDB;
-const GENERAL_DED: u8 = 0xDC;
-const GENERAL_CIPHERING: u8 = 0xDD;
-const GENERAL_SIGNING: u8 = 0xDF;
-
 /// The outer form of a received APDU, its body not yet looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -66,12 +62,19 @@ impl Envelope {
     pub fn parse(apdu: &[u8]) -> Result<Option<Self>, SecurityError> {
         let mut reader = Reader::new(apdu);
         let (form, key, title, service) = match reader.u8()? {
-            GENERAL_CIPHERING => return Err(SecurityError::GeneralCipheringUnsupported),
-            GENERAL_SIGNING => return Err(SecurityError::GeneralSigningUnsupported),
-            GENERAL_GLO => (CipheringForm::General, CipherKey::Global, title(&mut reader)?, None),
-            GENERAL_DED => (CipheringForm::General, CipherKey::Dedicated, title(&mut reader)?, None),
-            tag => match opened(tag) {
-                Some((key, service)) => (CipheringForm::ServiceSpecific, key, None, Some(service)),
+            tag::GENERAL_CIPHERING => return Err(SecurityError::GeneralCipheringUnsupported),
+            tag::GENERAL_SIGNING => return Err(SecurityError::GeneralSigningUnsupported),
+            tag::GENERAL_GLO_CIPHERING => {
+                (CipheringForm::General, CipherKey::Global, title(&mut reader)?, None)
+            }
+            tag::GENERAL_DED_CIPHERING => {
+                (CipheringForm::General, CipherKey::Dedicated, title(&mut reader)?, None)
+            }
+            ciphered => match tag::plain_of(ciphered) {
+                Some(service) => {
+                    let key = if tag::is_ded(ciphered) { CipherKey::Dedicated } else { CipherKey::Global };
+                    (CipheringForm::ServiceSpecific, key, None, Some(service))
+                }
                 None => return Ok(None),
             },
         };
@@ -92,16 +95,17 @@ pub(super) fn put_header(
     service: u8,
     body_length: usize,
 ) {
-    let specific = match form {
-        CipheringForm::ServiceSpecific => closed(service, key),
-        CipheringForm::General => None,
+    let specific = match (form, key) {
+        (CipheringForm::General, _) => None,
+        (CipheringForm::ServiceSpecific, CipherKey::Dedicated) => tag::ded(service),
+        (CipheringForm::ServiceSpecific, CipherKey::Global | CipherKey::Broadcast) => tag::glo(service),
     };
-    if let Some(tag) = specific {
-        out.push(tag);
+    if let Some(specific) = specific {
+        out.push(specific);
     } else {
         out.push(match key {
-            CipherKey::Global | CipherKey::Broadcast => GENERAL_GLO,
-            CipherKey::Dedicated => GENERAL_DED,
+            CipherKey::Global | CipherKey::Broadcast => tag::GENERAL_GLO_CIPHERING,
+            CipherKey::Dedicated => tag::GENERAL_DED_CIPHERING,
         });
         put_octets(out, &sender.0);
     }
@@ -115,56 +119,10 @@ fn title(reader: &mut Reader<'_>) -> Result<Option<SystemTitle>, SecurityError> 
     }
 }
 
-/// The service-specific tag of a plain one, for the services that have one.
-const fn closed(service: u8, key: CipherKey) -> Option<u8> {
-    let (short_name, logical_name) = match key {
-        CipherKey::Global | CipherKey::Broadcast => (0x20, 0x08),
-        CipherKey::Dedicated => (0x40, 0x10),
-    };
-    match service {
-        0x01 | 0x05 | 0x06 | 0x08 | 0x0C | 0x0D | 0x0E | 0x16 | 0x18 => Some(service | short_name),
-        0xC0..=0xC5 | 0xC7 => Some(service.wrapping_add(logical_name)),
-        _ => None,
-    }
-}
-
-/// The key and the plain tag of a service-specific tag.
-const fn opened(tag: u8) -> Option<(CipherKey, u8)> {
-    let (key, service) = match tag {
-        0x21..=0x38 => (CipherKey::Global, tag & 0x1F),
-        0x41..=0x58 => (CipherKey::Dedicated, tag & 0x1F),
-        0xC8..=0xCF => (CipherKey::Global, tag.wrapping_sub(0x08)),
-        0xD0..=0xD7 => (CipherKey::Dedicated, tag.wrapping_sub(0x10)),
-        _ => return None,
-    };
-    match closed(service, key) {
-        Some(_) => Some((key, service)),
-        None => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::error::WireErrorKind;
-
-    #[test]
-    fn the_tag_table() {
-        let services = [1, 5, 6, 8, 0x0C, 0x0D, 0x0E, 0x16, 0x18, 0xC0, 0xC1, 0xC2, 0xC3, 0xC4, 0xC5, 0xC7];
-        let glo =
-            [0x21, 0x25, 0x26, 0x28, 0x2C, 0x2D, 0x2E, 0x36, 0x38, 0xC8, 0xC9, 0xCA, 0xCB, 0xCC, 0xCD, 0xCF];
-        let ded =
-            [0x41, 0x45, 0x46, 0x48, 0x4C, 0x4D, 0x4E, 0x56, 0x58, 0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD7];
-        for ((service, glo), ded) in services.into_iter().zip(glo).zip(ded) {
-            assert_eq!(closed(service, CipherKey::Global), Some(glo));
-            assert_eq!(closed(service, CipherKey::Dedicated), Some(ded));
-        }
-        for tag in 0..=u8::MAX {
-            let expected = (glo.iter().position(|&glo| glo == tag).map(|i| (CipherKey::Global, services[i])))
-                .or(ded.iter().position(|&ded| ded == tag).map(|i| (CipherKey::Dedicated, services[i])));
-            assert_eq!(opened(tag), expected, "{tag:#x}");
-        }
-    }
 
     #[test]
     fn parses_both_forms() {

@@ -5,6 +5,7 @@ use super::counter::StoreError;
 use super::envelope::CipherKey;
 use super::key::SystemTitle;
 use crate::error::{Code, Layer, Report};
+use crate::wire::acse::Mechanism;
 use crate::wire::error::WireError;
 
 /// A failure to protect, unprotect or authenticate.
@@ -107,6 +108,21 @@ pub enum SecurityError {
     /// A wrapped key does not unwrap.
     #[error("the wrapped key does not match the key-encrypting key")]
     KeyUnwrap,
+    /// High level authentication by this mechanism is not supported.
+    #[error("authentication by {0} is not supported")]
+    UnsupportedMechanism(Mechanism),
+    /// A challenge of fewer than 8 or more than 64 bytes; the number is the length found.
+    #[error("the peer's challenge has {0} bytes: 8 to 64 are allowed")]
+    ChallengeLength(usize),
+    /// The peer sent our own challenge back, so that our answer would be its proof.
+    #[error("the peer returned our own challenge")]
+    ChallengeReflected,
+    /// The peer's proof is wrong: it does not know the secret, or another one.
+    #[error("the peer's proof of high level authentication is wrong")]
+    ProofMismatch,
+    /// The mechanism works on system titles or keys, and there is no security context.
+    #[error("{0} needs keys and system titles")]
+    ContextMissing(Mechanism),
 }
 
 impl SecurityError {
@@ -116,6 +132,11 @@ impl SecurityError {
         let (code, hint) = self.code_and_hint();
         let layer = match self {
             Self::Store(_) => Layer::Store,
+            Self::UnsupportedMechanism(_)
+            | Self::ChallengeLength(_)
+            | Self::ChallengeReflected
+            | Self::ProofMismatch
+            | Self::ContextMissing(_) => Layer::Hls,
             _ => Layer::Cipher,
         };
         let report = Report::new(code, layer, self.to_string());
@@ -160,6 +181,19 @@ impl SecurityError {
                 Some("check block_cipher_key and the system titles: most likely a wrong key"),
             ),
             Self::KeyUnwrap => (Code::CipherKey, Some("check the key-encrypting key (master key)")),
+            Self::UnsupportedMechanism(_) => (
+                Code::AuthHls,
+                Some(
+                    "use another access_security: none, low, high, high_md5, high_sha1, high_gmac or high_sha256",
+                ),
+            ),
+            Self::ContextMissing(_) => {
+                (Code::AuthHls, Some("configure authentication_key, block_cipher_key and the system titles"))
+            }
+            Self::ChallengeReflected => {
+                (Code::AuthHls, Some("the peer does not prove that it knows the secret: is it the meter?"))
+            }
+            Self::ChallengeLength(_) | Self::ProofMismatch => (Code::AuthHls, None),
             Self::Replay { .. } => (Code::Replay, None),
             Self::TagMismatch => (
                 Code::CipherTag,

@@ -16,15 +16,17 @@ pub mod control_byte;
 pub mod counter;
 pub mod envelope;
 pub mod error;
+pub mod hls;
 pub mod key;
 pub mod key_wrap;
 
 pub use context::{
-    ReplayCheck, SecurityContext, SecurityHeader, SecuritySettings, SuiteCheck, TitleCheck, Unprotected,
-    UnverifiedDecryption,
+    Authentication, ReplayCheck, SecurityContext, SecurityHeader, SecuritySettings, SuiteCheck, TitleCheck,
+    Unprotected, UnverifiedDecryption,
 };
 pub use control_byte::{KeySet, Protection, SecurityControl, SecuritySuite};
 pub use counter::{CounterId, CounterStore, MemoryCounterStore, StoreError};
 pub use envelope::{CipherKey, CipheringForm};
 pub use error::SecurityError;
+pub use hls::HlsInputs;
 pub use key::{Key, KeyError, SystemTitle};
