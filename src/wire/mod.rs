@@ -21,5 +21,8 @@ pub mod data_type;
 pub mod date_time;
 mod date_time_text;
 pub mod error;
+pub mod hdlc;
+pub mod iec62056_21;
 pub mod obis;
 pub mod xdlms;
+pub mod wrapper;
