@@ -24,5 +24,5 @@ pub mod error;
 pub mod hdlc;
 pub mod iec62056_21;
 pub mod obis;
-pub mod xdlms;
 pub mod wrapper;
+pub mod xdlms;
