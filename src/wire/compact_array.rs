@@ -388,6 +388,12 @@ mod tests {
             decode_compact_buffer(&[0x01, 0xFF, 0xFF, 0x00], &[]),
             Err(WireErrorKind::TooManyElements.at(0))
         );
+        // Six values for each byte of contents: a few are paid for by the description, many are not.
+        let described = |count: u8| {
+            [&[0x13, 0x02, 5, 0, 0, 0, 0, 0x11, count][..], &vec![1; usize::from(count)]].concat()
+        };
+        assert!(Data::from_bytes(&described(10)).is_ok());
+        assert_eq!(Data::from_bytes(&described(100)), Err(WireErrorKind::TooManyElements.at(9 + 72)));
         // Without zero widths the contents run out.
         let bytes = [0x13, 0x01, 0xFF, 0xFF, 0x01, 0xFF, 0xFF, 0x11, 0x03, 1, 2, 3];
         assert_eq!(Data::from_bytes(&bytes), Err(WireErrorKind::Truncated.at(12)));

@@ -78,10 +78,11 @@ pub enum Data {
 }
 
 impl Data {
-    /// Reads one value.
+    /// Reads one value. Work and memory are bounded by the bytes that it takes.
     ///
     /// # Errors
-    /// `Truncated`, `UnknownTag`, `Length`, `TooDeep`.
+    /// `Truncated`, `UnknownTag`, `Length`, `TooDeep`, `TooManyElements`, and `Invalid` for a compact-array of
+    /// elements without width.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         Self::decode_at(reader, 0)
     }
@@ -288,5 +289,64 @@ impl Data {
             Self::DeltaDoubleLongUnsigned(_) => DataType::DeltaDoubleLongUnsigned,
             Self::DontCare => DataType::DontCare,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_both_ways() {
+        let cases: &[(Data, &[u8])] = &[
+            (Data::Null, &[0x00]),
+            (Data::Boolean(true), &[0x03, 0x01]),
+            (Data::BitString("101".parse().unwrap()), &[0x04, 0x03, 0xA0]),
+            (Data::DoubleLong(-2), &[0x05, 0xFF, 0xFF, 0xFF, 0xFE]),
+            (Data::OctetString(vec![1, 2]), &[0x09, 0x02, 1, 2]),
+            (Data::Long64(-1), &[0x14, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
+            (Data::Float32(230.25), &[0x17, 0x43, 0x66, 0x40, 0x00]),
+            (Data::DeltaLong(-300), &[0x1D, 0xFE, 0xD4]),
+            (
+                Data::Array(vec![Data::Structure(vec![Data::Integer(-3), Data::Enum(30)]), Data::DontCare]),
+                &[0x01, 0x02, 0x02, 0x02, 0x0F, 0xFD, 0x16, 0x1E, 0xFF],
+            ),
+        ];
+        for (value, bytes) in cases {
+            assert_eq!(Data::from_bytes(bytes).as_ref(), Ok(value));
+            assert_eq!(value.to_bytes(), *bytes);
+        }
+    }
+
+    #[test]
+    fn what_meters_send_besides() {
+        assert_eq!(Data::from_bytes(&[0x03, 0xFF]), Ok(Data::Boolean(true)));
+        assert_eq!(Data::from_bytes(&[0x09, 0x82, 0, 1, 7]), Ok(Data::OctetString(vec![7])), "long length");
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let cases: &[(&[u8], WireError)] = &[
+            (&[], WireErrorKind::Truncated.at(0)),
+            (&[0x02, 0x02, 0x11, 0x05, 0x07], WireErrorKind::UnknownTag(0x07).at(4)),
+            (&[0x02, 0x02, 0x11, 0x05, 0x12, 0x00], WireErrorKind::Truncated.at(5)),
+            (&[0x01, 0x05, 0x00], WireErrorKind::Length.at(1)),
+            (&[0x00, 0x00], WireErrorKind::TrailingBytes.at(1)),
+        ];
+        for (bytes, error) in cases {
+            assert_eq!(Data::from_bytes(bytes), Err(*error), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn views() {
+        let clock = [0x07, 0xE8, 1, 31, 3, 12, 30, 45, 50, 0xFF, 0xC4, 0x80];
+        let expected = DateTime::from_bytes(&clock).ok();
+        assert_eq!(Data::OctetString(clock.to_vec()).date_time(), expected);
+        assert_eq!(Data::from_bytes(&[&[0x19][..], &clock].concat()).unwrap().date_time(), expected);
+        assert_eq!(Data::OctetString(vec![0; 11]).date_time(), None);
+        assert_eq!(Data::Structure(vec![Data::Null]).elements(), Some(&[Data::Null][..]));
+        assert_eq!(Data::Null.elements(), None);
+        assert_eq!((Data::Enum(1).tag(), Data::Enum(1).type_name()), (0x16, "enum"));
     }
 }
