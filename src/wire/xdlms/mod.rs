@@ -3,20 +3,30 @@
 //! Every decoder takes a whole APDU, its tag included, and takes all of it. Every encoder appends to the caller's
 //! buffer; those named `put_…` take borrowed parts and allocate nothing else.
 
+pub mod access;
+pub mod action;
+pub mod ciphered;
 pub mod conformance;
 pub mod fault;
+pub mod gbt;
 pub mod get;
 pub mod initiate;
+pub mod notify;
+pub mod set;
+pub mod sn;
 pub mod tag;
 
+mod block;
 mod invoke;
 mod result;
 
+pub use block::DataBlock;
 pub use invoke::{InvokeIdAndPriority, LongInvokeIdAndPriority};
 pub use result::DataAccessResult;
 
 use super::cursor::{Reader, put_length};
 use super::data::Data;
+use super::date_time::DateTime;
 use super::error::{WireError, WireErrorKind};
 use super::obis::Obis;
 
@@ -163,8 +173,23 @@ fn choice<'a, T>(
     }
 }
 
+fn put_access_result(out: &mut Vec<u8>, result: &DataAccessResult) {
+    out.push(result.code());
+}
+
 fn access_result(reader: &mut Reader<'_>) -> Result<DataAccessResult, WireError> {
     reader.u8().map(DataAccessResult::from_code)
+}
+
+/// Appends what every service with a long invoke-id begins with.
+fn put_long_date_time(out: &mut Vec<u8>, invoke: LongInvokeIdAndPriority, date_time: Option<&DateTime>) {
+    out.extend_from_slice(&invoke.0.to_be_bytes());
+    notify::put_date_time(out, date_time);
+}
+
+fn long_date_time(reader: &mut Reader<'_>) -> Result<(LongInvokeIdAndPriority, Option<DateTime>), WireError> {
+    let invoke = LongInvokeIdAndPriority(reader.u32()?);
+    Ok((invoke, notify::date_time(reader)?))
 }
 
 /// The error for a choice tag that was just read.
