@@ -3,6 +3,7 @@
 pub mod capture_object;
 pub mod catalogue;
 pub mod decimal;
+pub mod obis_name;
 pub mod object_list;
 pub mod profile;
 pub mod scaler_unit;

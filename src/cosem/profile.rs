@@ -212,8 +212,8 @@ impl RowExpander {
                 }
                 Data::Null if self.null_cells == NullCells::Previous => cell.clone_from(previous),
                 Data::Null => continue,
-                delta => {
-                    if let Some(step) = delta_of(delta) {
+                _ => {
+                    if let Some(step) = delta_of(cell) {
                         *cell = sum(previous, step).unwrap_or(Data::Null);
                     }
                 }

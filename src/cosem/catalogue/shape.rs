@@ -61,7 +61,7 @@ impl Shape {
                 Data::OctetString(octets) => octets.len() == 4,
                 _ => matches!(data, Data::Time(_)),
             },
-            Self::Array(_) => matches!(data, Data::Array(_)),
+            Self::Array(_) => matches!(data, Data::Array(_) | Data::CompactArray(_)),
             Self::Structure(fields) => {
                 matches!(data, Data::Structure(elements) if elements.len() == fields.len())
             }
