@@ -2,9 +2,10 @@
 //!
 //! The layers, each importing only from those above it (see `docs/ARCHITECTURE.md`):
 //! [`error`] the published form of failures · [`wire`] bytes and values · [`security`] keys and ciphers ·
-//! [`cosem`] the object model
+//! [`cosem`] the object model · [`client`] what a client of meters is made of
 
 pub mod bridge;
+pub mod client;
 pub mod cosem;
 pub mod error;
 pub mod security;
