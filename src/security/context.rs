@@ -624,3 +624,6 @@ fn check_service(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What can go wrong with protection, and how it is published. No variant can hold a byte of a secret.
 
+use std::io::ErrorKind;
+
 use super::control_byte::{Protection, SecuritySuite};
 use super::counter::StoreError;
 use super::envelope::CipherKey;
@@ -208,6 +210,9 @@ impl SecurityError {
                     "the counter file is damaged: remove it only if the counter is read from the meter (invocation_counter)",
                 ),
             ),
+            Self::Store(StoreError::Io(ErrorKind::StorageFull)) => {
+                (Code::StoreFull, Some("free space where state_dir is"))
+            }
             Self::Store(StoreError::Io(_)) => {
                 (Code::StoreDamaged, Some("check that state_dir is writable and has space"))
             }
