@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use super::error::SecurityError;
 use super::key::SystemTitle;
-use crate::wire::cursor::{Reader, put_length, put_octets};
+use crate::wire::error::WireErrorKind;
+use crate::wire::xdlms::ciphered::{
+    GeneralCiphered, ServiceCiphered, put_general_header, put_service_header,
+};
 use crate::wire::xdlms::tag;
 
 /// How a ciphered APDU names what it holds.
@@ -58,31 +61,27 @@ impl Envelope {
     /// Reads the outer form; `None` where the APDU is not ciphered.
     ///
     /// # Errors
-    /// `Wire`, `TitleLength`, `GeneralCipheringUnsupported`, `GeneralSigningUnsupported`.
+    /// `Wire`, `GeneralCipheringUnsupported`, `GeneralSigningUnsupported`.
     pub fn parse(apdu: &[u8]) -> Result<Option<Self>, SecurityError> {
-        let mut reader = Reader::new(apdu);
-        let (form, key, title, service) = match reader.u8()? {
+        let &outer = apdu.first().ok_or(WireErrorKind::Truncated.at(0))?;
+        let key = match outer {
             tag::GENERAL_CIPHERING => return Err(SecurityError::GeneralCipheringUnsupported),
             tag::GENERAL_SIGNING => return Err(SecurityError::GeneralSigningUnsupported),
-            tag::GENERAL_GLO_CIPHERING => {
-                (CipheringForm::General, CipherKey::Global, title(&mut reader)?, None)
-            }
-            tag::GENERAL_DED_CIPHERING => {
-                (CipheringForm::General, CipherKey::Dedicated, title(&mut reader)?, None)
-            }
-            ciphered => match tag::plain_of(ciphered) {
-                Some(service) => {
-                    let key = if tag::is_ded(ciphered) { CipherKey::Dedicated } else { CipherKey::Global };
-                    (CipheringForm::ServiceSpecific, key, None, Some(service))
-                }
-                None => return Ok(None),
-            },
+            tag::GENERAL_DED_CIPHERING => CipherKey::Dedicated,
+            _ if tag::is_ded(outer) => CipherKey::Dedicated,
+            _ => CipherKey::Global,
         };
-        let length = reader.length()?;
-        let start = reader.position();
-        reader.take(length)?;
-        let body = start..reader.position();
-        reader.finish()?;
+        let service = tag::plain_of(outer);
+        let (form, title, body) = match (outer, service) {
+            (tag::GENERAL_GLO_CIPHERING | tag::GENERAL_DED_CIPHERING, _) => {
+                let general = GeneralCiphered::decode(apdu)?;
+                (CipheringForm::General, SystemTitle::try_from(general.system_title).ok(), general.body)
+            }
+            (_, Some(_)) => (CipheringForm::ServiceSpecific, None, ServiceCiphered::decode(apdu)?.body),
+            (_, None) => return Ok(None),
+        };
+        // The body ends the APDU: the framing allows nothing behind it.
+        let body = apdu.len().saturating_sub(body.len())..apdu.len();
         Ok(Some(Self { form, key, title, service, body }))
     }
 }
@@ -100,29 +99,20 @@ pub(super) fn put_header(
         (CipheringForm::ServiceSpecific, CipherKey::Dedicated) => tag::ded(service),
         (CipheringForm::ServiceSpecific, CipherKey::Global | CipherKey::Broadcast) => tag::glo(service),
     };
-    if let Some(specific) = specific {
-        out.push(specific);
-    } else {
-        out.push(match key {
-            CipherKey::Global | CipherKey::Broadcast => tag::GENERAL_GLO_CIPHERING,
-            CipherKey::Dedicated => tag::GENERAL_DED_CIPHERING,
-        });
-        put_octets(out, &sender.0);
-    }
-    put_length(out, body_length);
-}
-
-fn title(reader: &mut Reader<'_>) -> Result<Option<SystemTitle>, SecurityError> {
-    match reader.octets()? {
-        [] => Ok(None),
-        bytes => SystemTitle::try_from(bytes).map(Some).map_err(|_| SecurityError::TitleLength(bytes.len())),
+    match (specific, key) {
+        (Some(specific), _) => put_service_header(out, specific, body_length),
+        (None, CipherKey::Global | CipherKey::Broadcast) => {
+            put_general_header(out, tag::GENERAL_GLO_CIPHERING, &sender.0, body_length);
+        }
+        (None, CipherKey::Dedicated) => {
+            put_general_header(out, tag::GENERAL_DED_CIPHERING, &sender.0, body_length);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::error::WireErrorKind;
 
     #[test]
     fn parses_both_forms() {
@@ -142,7 +132,7 @@ mod tests {
         assert_eq!(Envelope::parse(&[0xCC, 3, 0x30, 0]), wire(WireErrorKind::Truncated, 2));
         assert_eq!(Envelope::parse(&[0xCC, 1, 0x30, 0]), wire(WireErrorKind::TrailingBytes, 3));
         assert_eq!(Envelope::parse(&[0xCC, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]), wire(WireErrorKind::Truncated, 6));
-        assert_eq!(Envelope::parse(&[0xDB, 2, 1, 2, 0]), Err(SecurityError::TitleLength(2)));
+        assert_eq!(Envelope::parse(&[0xDB, 2, 1, 2, 0]), wire(WireErrorKind::Invalid("system title"), 1));
         assert_eq!(Envelope::parse(&[0xDD]), Err(SecurityError::GeneralCipheringUnsupported));
         assert_eq!(Envelope::parse(&[0xDF]), Err(SecurityError::GeneralSigningUnsupported));
     }

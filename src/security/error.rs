@@ -51,9 +51,6 @@ pub enum SecurityError {
     /// The sender's system title is in neither the APDU nor the association nor the configuration.
     #[error("the sender's system title is not known")]
     TitleMissing,
-    /// A system title of a length other than 8.
-    #[error("a system title of {0} bytes")]
-    TitleLength(usize),
     /// A general form with the title of another sender than the association's peer.
     #[error("the APDU was sent by {received}, the association is with {expected}")]
     TitleMismatch {
@@ -168,7 +165,7 @@ impl SecurityError {
                 Code::CipherSystemTitle,
                 Some("system_title and server_system_title must differ: change system_title"),
             ),
-            Self::TitleLength(_) | Self::TitleMismatch { .. } => (Code::CipherSystemTitle, None),
+            Self::TitleMismatch { .. } => (Code::CipherSystemTitle, None),
             Self::KeyMissing(_) | Self::AuthenticationKeyMissing => {
                 (Code::CipherKey, Some("configure the missing key"))
             }

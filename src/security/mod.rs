@@ -19,14 +19,13 @@ pub mod error;
 pub mod hls;
 pub mod key;
 pub mod key_wrap;
+pub mod settings;
 
-pub use context::{
-    Authentication, ReplayCheck, SecurityContext, SecurityHeader, SecuritySettings, SuiteCheck, TitleCheck,
-    Unprotected, UnverifiedDecryption,
-};
+pub use context::{Authentication, SecurityContext, SecurityHeader, Unprotected};
 pub use control_byte::{KeySet, Protection, SecurityControl, SecuritySuite};
 pub use counter::{CounterId, CounterStore, MemoryCounterStore, StoreError};
 pub use envelope::{CipherKey, CipheringForm};
 pub use error::SecurityError;
 pub use hls::HlsInputs;
 pub use key::{Key, KeyError, SystemTitle};
+pub use settings::{ReplayCheck, SecuritySettings, SuiteCheck, TitleCheck, UnverifiedDecryption};
