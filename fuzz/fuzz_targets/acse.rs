@@ -1,0 +1,4 @@
+//! Fuzzes `acse`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| dlms2mqtt_fuzz::acse(bytes));
