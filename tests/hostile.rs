@@ -39,7 +39,7 @@ fn nothing_panics_or_allocates_beyond_what_arrived() {
     println!("{} inputs on each of {} targets", cases.len(), properties::TARGETS.len());
 }
 
-fn attack(name: &str, body: fn(&[u8]), bytes: &[u8]) {
+fn attack(name: &str, body: properties::Body, bytes: &[u8]) {
     let head = || bytes.iter().take(200).map(|byte| format!("{byte:02x}")).collect::<String>();
     let region = Region::new(ALLOCATOR);
     let outcome = catch_unwind(AssertUnwindSafe(|| body(bytes)));
