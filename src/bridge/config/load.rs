@@ -1,0 +1,245 @@
+//! From text to [`Config`]: parse, read, validate; every problem is collected.
+
+use std::fmt;
+use std::path::{Path as FilePath, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::document::Document;
+use super::model::Config;
+use super::path::{Path, Segment};
+use super::problem::{Findings, MOST_PROBLEMS, Position, Problem, nearest};
+use super::tree::{self, Format};
+use super::{environment, validate};
+
+/// A configuration that can be used, and what is questionable about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Problems, all of them warnings.
+    pub warnings: Vec<Problem>,
+}
+
+/// A configuration that can't be used: every problem, errors first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+/// A configuration as it was written, secrets included: the tree of its text, and where relative files are.
+#[derive(Clone)]
+pub struct Source {
+    tree: Value,
+    directory: PathBuf,
+}
+
+/// Loads a configuration file, YAML or JSON, and looks at the files that it names.
+///
+/// Relative files in it are taken from its directory.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn load_file(path: &FilePath) -> Result<Loaded, Problems> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        Problems(vec![Problem::error(Path::root(), message).with_hint("see --config and DLMS2MQTT_CONFIG")])
+    })?;
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => Format::Json,
+        Some("yaml" | "yml") => Format::Yaml,
+        _ => Format::of(&text),
+    };
+    let directory = path.parent().unwrap_or(FilePath::new(""));
+    let mut loaded = load_text(&text, format, directory)?;
+    let mut found = environment::inspect(&loaded.config, Some(path));
+    locate_all(&mut found, &text, format);
+    if found.iter().any(Problem::is_error) {
+        found.append(&mut loaded.warnings);
+        found.sort_by_key(|problem| problem.severity);
+        return Err(Problems(found));
+    }
+    loaded.warnings.append(&mut found);
+    Ok(loaded)
+}
+
+/// Loads a configuration from a text; relative files in it are taken from `directory`. Looks at no file.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn load_text(text: &str, format: Format, directory: &FilePath) -> Result<Loaded, Problems> {
+    // Editors on some systems begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let tree = tree::parse(text, format).map_err(|problem| Problems(vec![problem]))?;
+    load_tree(tree, directory)
+        .map_err(|Problems(mut problems)| {
+            locate_all(&mut problems, text, format);
+            Problems(problems)
+        })
+        .map(|mut loaded| {
+            locate_all(&mut loaded.warnings, text, format);
+            loaded
+        })
+}
+
+/// Loads a configuration from a tree, as it arrives over MQTT. Looks at no file.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn load_tree(tree: Value, directory: &FilePath) -> Result<Loaded, Problems> {
+    let mut findings = Findings::default();
+    let document = read(&tree, &mut findings);
+    let config =
+        validate::validate(document, Source { tree, directory: directory.to_owned() }, &mut findings);
+    match config {
+        Some(config) if !findings.has_errors() => Ok(Loaded { config, warnings: findings.into_problems() }),
+        _ => Err(Problems(findings.into_problems())),
+    }
+}
+
+/// Reads a tree as a document. What can't be read is noted, left out, and the rest read again, until all is read:
+/// serde stops at the first error, a technician wants to see them all.
+fn read(tree: &Value, findings: &mut Findings) -> Document {
+    if !tree.is_object() {
+        findings.unreadable(Problem::error(
+            Path::root(),
+            "a mapping of keys is expected here, beginning with `gateway`",
+        ));
+        return Document::default();
+    }
+    let mut rest = tree.clone();
+    while findings.len() < MOST_PROBLEMS {
+        let error = match serde_path_to_error::deserialize::<_, Document>(&rest) {
+            Ok(document) => return document,
+            Err(error) => error,
+        };
+        let path = Path::from(error.path());
+        let problem = problem_of(path.clone(), &error.into_inner().to_string());
+        findings.unreadable(problem);
+        if !leave_out(&mut rest, path.segments()) {
+            break;
+        }
+    }
+    Document::default()
+}
+
+/// Takes what stands at `path` out of the tree; of a list, the elements keep their places.
+fn leave_out(tree: &mut Value, path: &[Segment]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut node = &mut *tree;
+    for segment in parents {
+        let below = match segment {
+            Segment::Key(key) => node.get_mut(key.as_str()),
+            Segment::Index(index) => node.get_mut(*index),
+        };
+        match below {
+            Some(below) => node = below,
+            // An error about a part of a scalar: the whole goes.
+            None => return leave_out(tree, parents),
+        }
+    }
+    match (last, node) {
+        (Segment::Key(key), Value::Object(map)) => map.remove(key).is_some() || leave_out(tree, parents),
+        (Segment::Index(index), Value::Array(list)) => match list.get_mut(*index) {
+            // An empty mapping is readable as any element but a scalar; then the list goes as a whole.
+            Some(element) if *element != Value::Object(serde_json::Map::new()) => {
+                *element = Value::Object(serde_json::Map::new());
+                true
+            }
+            _ => leave_out(tree, parents),
+        },
+        _ => leave_out(tree, parents),
+    }
+}
+
+/// What serde says, in the words of a technician. Never quotes a value: it could be a secret in the wrong place.
+fn problem_of(path: Path, message: &str) -> Problem {
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let mut names = rest.split('`').step_by(2);
+        let unknown = names.next().unwrap_or_default();
+        let known: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+        let problem = Problem::error(path, format!("unknown key `{unknown}`"));
+        return match nearest(unknown, known.iter().copied()) {
+            Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
+            None => problem.with_hint(format!("known here: {}", known.join(", "))),
+        };
+    }
+    if let Some(rest) = message.strip_prefix("invalid type: ") {
+        let (found, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, "another type"));
+        let found = found.split([' ', '`', '"']).next().unwrap_or_default();
+        let found = match found {
+            "map" => "a mapping",
+            "sequence" => "a list",
+            "string" => "a text",
+            "integer" => "a whole number",
+            "floating" => "a number with a fraction",
+            "boolean" => "true or false",
+            "null" | "unit" => "nothing",
+            other => other,
+        };
+        let expected = match expected {
+            _ if expected.starts_with("struct ") => "a mapping of keys",
+            "a map" => "a mapping of keys",
+            "a sequence" => "a list",
+            "a string" | "path string" => "a text",
+            other => other,
+        };
+        return Problem::error(path, format!("{expected} is expected here, not {found}"));
+    }
+    Problem::error(path, message)
+}
+
+fn locate_all(problems: &mut [Problem], text: &str, format: Format) {
+    for problem in problems {
+        if problem.position.is_none() {
+            problem.position = position(text, format, &problem.path);
+        }
+    }
+}
+
+fn position(text: &str, format: Format, path: &Path) -> Option<Position> {
+    if path.segments().is_empty() { None } else { tree::locate(text, format, path) }
+}
+
+impl Source {
+    /// The tree of the text, secrets included: for writing it to disk, never for publishing.
+    #[must_use]
+    pub const fn expose(&self) -> &Value {
+        &self.tree
+    }
+
+    /// Where relative files are.
+    #[must_use]
+    pub fn directory(&self) -> &FilePath {
+        &self.directory
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Problems {
+    /// One problem a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Reads a part of a configuration, such as a definition that comes with a request, with the same messages.
+///
+/// # Errors
+/// The first problem; its path is relative to the part.
+pub fn read_part<'a, T: Deserialize<'a>>(tree: &'a Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(tree)
+        .map_err(|error| problem_of(Path::from(error.path()), &error.inner().to_string()))
+}

@@ -1,0 +1,28 @@
+//! The configuration: from `config.yaml` to what the bridge runs on.
+//!
+//! [`load`] reads YAML and JSON through one [`document`] and makes a [`Config`] of it, or a list of every
+//! [`Problem`]. [`diff`] says what changes between two of them, [`redact`] shows them without their secrets.
+
+pub mod address;
+mod defaults;
+pub mod document;
+pub mod environment;
+pub mod forms;
+pub mod load;
+pub mod model;
+pub mod name;
+pub mod object;
+pub mod path;
+pub mod problem;
+pub mod quantity;
+mod scalar;
+pub mod secret;
+pub mod tree;
+mod validate;
+
+pub use load::{Loaded, Problems, Source, load_file, load_text, load_tree};
+pub use model::Config;
+pub use name::Name;
+pub use path::Path;
+pub use problem::{Problem, Severity};
+pub use secret::{Secret, SecretBytes, SecretError};
