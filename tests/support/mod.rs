@@ -1,6 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod apdu;
 pub(crate) mod mosquitto;
 pub(crate) mod not_run;
 pub(crate) mod peer_client;
