@@ -3,6 +3,7 @@
 pub mod config;
 pub mod durable_file;
 pub mod outbox;
+pub mod publisher;
 pub mod retained;
 pub mod schedule;
 pub mod seq;
