@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -66,7 +67,10 @@ impl Setup {
 
     /// Starts the broker and waits until it accepts connections.
     pub(crate) fn start(self) -> Mosquitto {
-        let directory = tempfile::tempdir().unwrap();
+        // A broker that saves every change waits for the disk every time; memory spares the tests that.
+        let memory = Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let directory = directory.unwrap();
         let port = self.port.unwrap_or_else(free_port);
         let path = |name: &str| directory.path().join(name).display().to_string();
         let mut config = String::from("per_listener_settings false\n");
@@ -219,6 +223,7 @@ impl Message {
 pub(crate) struct Subscriber {
     child: Child,
     seen: Arc<Mutex<Vec<Message>>>,
+    subscriptions: Arc<AtomicUsize>,
 }
 
 impl Subscriber {
@@ -233,19 +238,29 @@ impl Subscriber {
             .unwrap_or_else(|error| panic!("mosquitto_sub does not start ({error}): run scripts/test"));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (subscribed, confirmed) = std::sync::mpsc::channel();
-        let sink = Arc::clone(&seen);
+        let subscriptions = Arc::new(AtomicUsize::new(0));
+        let (sink, counter) = (Arc::clone(&seen), Arc::clone(&subscriptions));
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if line.starts_with("Subscribed (") {
-                    let _ = subscribed.send(());
+                    counter.fetch_add(1, Ordering::Relaxed);
                 } else if line.starts_with('{') {
                     sink.lock().unwrap().push(parse(&line));
                 }
             }
         });
-        confirmed.recv_timeout(PATIENCE).expect("the broker confirms the subscription");
-        Self { child, seen }
+        let subscriber = Self { child, seen, subscriptions };
+        let started = Instant::now();
+        while subscriber.subscriptions() == 0 {
+            assert!(started.elapsed() < PATIENCE, "the broker does not confirm the subscription");
+            thread::sleep(Duration::from_millis(5));
+        }
+        subscriber
+    }
+
+    /// How often the broker has confirmed the subscription: once more after each restart.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
     }
 
     /// All messages so far.
@@ -266,8 +281,10 @@ impl Subscriber {
             if enough(&messages) {
                 return messages;
             }
-            let topics: Vec<_> = messages.iter().map(|message| message.topic.as_str()).collect();
-            assert!(started.elapsed() < PATIENCE, "no {what} among {} messages: {topics:?}", messages.len());
+            if started.elapsed() > PATIENCE {
+                let last: Vec<_> = messages.iter().rev().take(20).map(|message| &message.topic).collect();
+                panic!("no {what} among {} messages, the last of which were {last:?}", messages.len());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
