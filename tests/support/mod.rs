@@ -6,6 +6,6 @@ pub(crate) mod mosquitto;
 pub(crate) mod not_run;
 pub(crate) mod peer_client;
 pub(crate) mod peer_meter;
-pub(crate) mod python;
 pub(crate) mod proxy;
+pub(crate) mod python;
 pub(crate) mod vectors;
