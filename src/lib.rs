@@ -2,12 +2,13 @@
 //!
 //! The layers, each importing only from those above it (see `docs/ARCHITECTURE.md`):
 //! [`error`] the published form of failures · [`wire`] bytes and values · [`security`] keys and ciphers ·
-//! [`cosem`] the object model · [`client`] what a client of meters is made of
+//! [`cosem`] the object model · [`session`] links and associations · [`client`] what a client of meters is made of
 
 pub mod bridge;
 pub mod client;
 pub mod cosem;
 pub mod error;
 pub mod security;
+pub mod session;
 pub mod transport;
 pub mod wire;
