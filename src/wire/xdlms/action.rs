@@ -228,7 +228,11 @@ impl ActionOutcome {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    /// Reads the outcome of one method.
+    ///
+    /// # Errors
+    /// `Truncated`, `Length`, and as [`Data::decode`].
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             result: access_result(reader)?,
             returned: if reader.is_present()? { Some(data_result(reader)?) } else { None },
@@ -270,6 +274,17 @@ pub enum ActionResponse<'a> {
 }
 
 impl<'a> ActionResponse<'a> {
+    /// Pairs the response with its request.
+    #[must_use]
+    pub const fn invoke(&self) -> InvokeIdAndPriority {
+        match self {
+            Self::Normal { invoke, .. }
+            | Self::Block { invoke, .. }
+            | Self::WithList { invoke, .. }
+            | Self::NextBlock { invoke, .. } => *invoke,
+        }
+    }
+
     /// Appends the APDU.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(tag::ACTION_RESPONSE);

@@ -15,6 +15,9 @@ pub struct DataBlock<'a> {
 }
 
 impl<'a> DataBlock<'a> {
+    /// Octets before the raw bytes at the most: last, number, length.
+    pub const MAX_HEADER: usize = 1 + 4 + 5;
+
     /// Appends the block.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.last));

@@ -131,6 +131,16 @@ pub enum GetResponse<'a> {
 }
 
 impl<'a> GetResponse<'a> {
+    /// Pairs the response with its request.
+    #[must_use]
+    pub const fn invoke(&self) -> InvokeIdAndPriority {
+        match self {
+            Self::Normal { invoke, .. }
+            | Self::WithDataBlock { invoke, .. }
+            | Self::WithList { invoke, .. } => *invoke,
+        }
+    }
+
     /// Appends the APDU.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(tag::GET_RESPONSE);

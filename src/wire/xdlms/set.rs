@@ -232,6 +232,18 @@ pub enum SetResponse {
 }
 
 impl SetResponse {
+    /// Pairs the response with its request.
+    #[must_use]
+    pub const fn invoke(&self) -> InvokeIdAndPriority {
+        match self {
+            Self::Normal { invoke, .. }
+            | Self::Block { invoke, .. }
+            | Self::LastBlock { invoke, .. }
+            | Self::LastBlockWithList { invoke, .. }
+            | Self::WithList { invoke, .. } => *invoke,
+        }
+    }
+
     /// Appends the APDU.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(tag::SET_RESPONSE);

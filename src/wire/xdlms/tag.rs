@@ -97,6 +97,13 @@ pub const fn plain_of(ciphered: u8) -> Option<u8> {
     if glo(plain).is_some() { Some(plain) } else { None }
 }
 
+/// Whether the tag is of a ciphered APDU, service-specific or general.
+#[must_use]
+pub const fn is_ciphered(tag: u8) -> bool {
+    matches!(tag, GENERAL_GLO_CIPHERING | GENERAL_DED_CIPHERING | GENERAL_CIPHERING | GENERAL_SIGNING)
+        || plain_of(tag).is_some()
+}
+
 /// Whether the tag is of a service-specific APDU under the dedicated key.
 #[must_use]
 pub const fn is_ded(ciphered: u8) -> bool {
