@@ -10,7 +10,12 @@
     )
 )]
 
+pub mod association;
+pub mod client;
 pub mod data_link;
+pub mod error;
+pub mod exchange;
+mod general_block;
 pub mod hdlc_link;
 pub mod link;
 mod reassembly;

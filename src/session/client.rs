@@ -1,0 +1,497 @@
+//! The client's side of a meter's link: link, association and one service at a time, without I/O or clock.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Instant;
+
+use super::association::{AssociationSettings, AwaitAare, AwaitHlsReply, Negotiated, Verdict};
+use super::data_link::DataLink;
+use super::error::{Recovery, SessionError};
+use super::exchange::{Exchange, ExchangeError, Limits, Outcome, Service, Step};
+use super::general_block::{GeneralBlocks, Progress};
+use super::link::{LinkError, LinkEvent, LinkParameters, Reply};
+use crate::security::SecurityContext;
+use crate::wire::acse;
+use crate::wire::xdlms::{InvokeIdAndPriority, tag};
+
+/// APDUs that answer nothing, tolerated while waiting for a response.
+const MAX_UNRELATED: u32 = 64;
+
+/// Bytes that ciphering adds to a request at the most: tag, length, system title, security header, tag.
+const CIPHERING_OVERHEAD: usize = 1 + 5 + 9 + 5 + 12;
+
+/// What a session reports.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// The link is open.
+    Opened(LinkParameters),
+    /// The association is open.
+    Associated(Box<Negotiated>),
+    /// The service under way is done.
+    Outcome(Outcome),
+    /// The association is released.
+    Released,
+    /// The link is closed.
+    Closed,
+    /// An unconfirmed APDU of the meter (DataNotification, EventNotification, InformationReport), in plain form.
+    Notification(Vec<u8>),
+    /// The operation under way failed, or the link broke.
+    Failed(SessionError),
+}
+
+/// A client's session with one meter.
+#[derive(Debug)]
+pub struct ClientSession {
+    link: DataLink,
+    settings: AssociationSettings,
+    security: Option<SecurityContext>,
+    state: State,
+    invoke: u8,
+    unrelated: u32,
+    blocks: GeneralBlocks,
+    events: VecDeque<Event>,
+    request: Vec<u8>,
+    protected: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    Opening,
+    /// The link is open, nobody is associated.
+    Open,
+    AwaitAare(AwaitAare),
+    AwaitHlsReply(AwaitHlsReply, Exchange),
+    Associated(Box<Negotiated>),
+    Exchanging(Box<Negotiated>, Exchange),
+    AwaitRlre,
+    Closing,
+}
+
+impl ClientSession {
+    /// A session that is closed.
+    #[must_use]
+    pub fn new(link: DataLink, settings: AssociationSettings) -> Self {
+        Self {
+            link,
+            settings,
+            security: None,
+            state: State::Closed,
+            invoke: 0,
+            unrelated: 0,
+            blocks: GeneralBlocks::default(),
+            events: VecDeque::new(),
+            request: Vec::new(),
+            protected: Vec::new(),
+        }
+    }
+
+    /// Whether the link is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed | State::Opening | State::Closing)
+    }
+
+    /// What was negotiated, while the association is open.
+    #[must_use]
+    pub const fn negotiated(&self) -> Option<&Negotiated> {
+        match &self.state {
+            State::Associated(negotiated) | State::Exchanging(negotiated, _) => Some(negotiated),
+            _ => None,
+        }
+    }
+
+    /// Whether the link is a wrapper link: then RLRQ is the only release.
+    #[must_use]
+    pub const fn is_wrapper(&self) -> bool {
+        matches!(self.link, DataLink::Wrapper(_))
+    }
+
+    /// The settings of the association.
+    #[must_use]
+    pub const fn settings(&self) -> &AssociationSettings {
+        &self.settings
+    }
+
+    /// The ciphering, where there is any.
+    pub const fn security_mut(&mut self) -> Option<&mut SecurityContext> {
+        self.security.as_mut()
+    }
+
+    /// The ciphering, where there is any.
+    #[must_use]
+    pub const fn security(&self) -> Option<&SecurityContext> {
+        self.security.as_ref()
+    }
+
+    /// Opens the link.
+    pub fn open(&mut self, now: Instant) {
+        self.state = State::Opening;
+        self.link.connect(now);
+        self.pump(now);
+    }
+
+    /// Proposes the association. `challenge`: random bytes, 8 to 64, for high level authentication;
+    /// `security`: a fresh context, needed for ciphered contexts and for GMAC.
+    pub fn associate(&mut self, now: Instant, challenge: &[u8], security: Option<SecurityContext>) {
+        if !matches!(self.state, State::Open) {
+            return self.fail(SessionError::NotReady);
+        }
+        self.security = security;
+        self.request.clear();
+        self.invoke = 0;
+        match AwaitAare::propose(&self.settings, challenge, self.security.as_mut(), &mut self.request) {
+            Ok(awaiting) => {
+                self.state = State::AwaitAare(awaiting);
+                self.transmit_plain(now);
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Runs a service.
+    pub fn request(&mut self, now: Instant, service: Service) {
+        match mem::replace(&mut self.state, State::Open) {
+            State::Associated(negotiated) => {
+                let limits = self.limits(&negotiated);
+                match self.start(now, service, limits) {
+                    Ok(exchange) => self.state = State::Exchanging(negotiated, exchange),
+                    Err(error) => {
+                        self.state = State::Associated(negotiated);
+                        self.fail(error);
+                    }
+                }
+            }
+            other => {
+                self.state = other;
+                self.fail(SessionError::NotReady);
+            }
+        }
+    }
+
+    /// Releases the association by RLRQ.
+    pub fn release(&mut self, now: Instant) {
+        if !matches!(self.state, State::Associated(_)) {
+            return self.fail(SessionError::NotReady);
+        }
+        self.request.clear();
+        match super::association::put_release(&self.settings, self.security.as_mut(), &mut self.request) {
+            Ok(()) => {
+                self.state = State::AwaitRlre;
+                self.transmit_plain(now);
+            }
+            Err(error) => {
+                self.state = State::Open;
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Closes the link; an association that is open ends with it.
+    pub fn close(&mut self, now: Instant) {
+        if !self.is_open() {
+            self.state = State::Closed;
+            self.events.push_back(Event::Closed);
+            return;
+        }
+        self.state = State::Closing;
+        self.link.disconnect(now);
+        self.pump(now);
+    }
+
+    /// Asks the meter whether it is still there, to keep an idle link open (HDLC: RR).
+    pub fn keep_alive(&mut self, now: Instant) {
+        if self.is_open() {
+            self.link.keep_alive(now);
+        }
+    }
+
+    /// Takes bytes that arrived.
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        self.link.handle_input(now, bytes);
+        self.pump(now);
+    }
+
+    /// Acts on a deadline that has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.link.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// The next deadline.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.link.poll_timeout()
+    }
+
+    /// Appends bytes to send; false where there are none.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        self.link.poll_transmit(out)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn fail(&mut self, error: SessionError) {
+        self.events.push_back(Event::Failed(error));
+    }
+
+    fn limits(&self, negotiated: &Negotiated) -> Limits {
+        let overhead = if self.settings.is_ciphered() { CIPHERING_OVERHEAD } else { 0 };
+        let request = negotiated.max_send_pdu.map_or(usize::from(u16::MAX), usize::from);
+        Limits { request: request.saturating_sub(overhead).max(1), conformance: negotiated.conformance }
+    }
+
+    fn start(&mut self, now: Instant, service: Service, limits: Limits) -> Result<Exchange, SessionError> {
+        self.invoke = self.invoke.wrapping_add(1) & 0x0F;
+        self.request.clear();
+        let invoke = InvokeIdAndPriority::C1.with_id(self.invoke);
+        let exchange = Exchange::start(service, invoke, limits, &mut self.request)?;
+        self.transmit(now)?;
+        Ok(exchange)
+    }
+
+    /// Sends the request as the association wants it.
+    fn transmit(&mut self, now: Instant) -> Result<(), SessionError> {
+        self.unrelated = 0;
+        match &mut self.security {
+            Some(security) if self.settings.is_ciphered() => {
+                self.protected.clear();
+                security.protect(&self.request, &mut self.protected)?;
+                self.link.send(now, &self.protected, Reply::Expected)?;
+            }
+            _ => self.link.send(now, &self.request, Reply::Expected)?,
+        }
+        Ok(())
+    }
+
+    /// Sends the request as it is: association APDUs carry their own protection.
+    fn transmit_plain(&mut self, now: Instant) {
+        self.unrelated = 0;
+        if let Err(error) = self.link.send(now, &self.request, Reply::Expected) {
+            self.state = State::Open;
+            self.fail(error.into());
+        }
+    }
+
+    fn pump(&mut self, now: Instant) {
+        while let Some(event) = self.link.poll_event() {
+            match event {
+                LinkEvent::Connected(parameters) => {
+                    self.state = State::Open;
+                    self.blocks.reset();
+                    self.events.push_back(Event::Opened(parameters));
+                }
+                LinkEvent::Apdu(apdu) => self.on_apdu(now, apdu),
+                LinkEvent::Unsolicited(apdu) => self.on_unsolicited(apdu),
+                LinkEvent::Disconnected => {
+                    self.state = State::Closed;
+                    self.events.push_back(Event::Closed);
+                }
+                LinkEvent::Failed(error) => self.on_link_failure(error),
+            }
+        }
+    }
+
+    fn on_link_failure(&mut self, error: LinkError) {
+        match mem::replace(&mut self.state, State::Closed) {
+            // Many meters do not answer a release. That is no failure.
+            State::AwaitRlre if error == LinkError::Timeout => {
+                self.state = State::Open;
+                self.events.push_back(Event::Released);
+            }
+            _ => self.fail(error.into()),
+        }
+    }
+
+    fn on_unsolicited(&mut self, mut apdu: Vec<u8>) {
+        match self.deciphered(&mut apdu) {
+            Ok(plain) => {
+                let plain = plain.to_vec();
+                self.events.push_back(Event::Notification(plain));
+            }
+            Err(error) => tracing::warn!(%error, "a notification could not be deciphered"),
+        }
+    }
+
+    fn on_apdu(&mut self, now: Instant, mut apdu: Vec<u8>) {
+        if apdu.first() != Some(&tag::GENERAL_BLOCK_TRANSFER) {
+            return self.on_whole_apdu(now, &mut apdu);
+        }
+        self.request.clear();
+        match self.blocks.take(&apdu, &mut self.request) {
+            Ok(Progress::Complete(mut whole)) => self.on_whole_apdu(now, &mut whole),
+            Ok(Progress::Acknowledge) => {
+                if let Err(error) = self.link.send(now, &self.request, Reply::Expected) {
+                    self.end_operation(Recovery::ReopenLink);
+                    self.fail(error.into());
+                }
+            }
+            Ok(Progress::Wait) => self.link.await_reply(now),
+            Err(error) => {
+                self.state = State::Open;
+                self.fail(error);
+            }
+        }
+    }
+
+    fn on_whole_apdu(&mut self, now: Instant, apdu: &mut [u8]) {
+        match self.deciphered(apdu) {
+            Ok(plain) => self.on_plain_apdu(now, plain),
+            Err(error) => {
+                self.end_operation(Recovery::BackOffMeter);
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Takes the protection off what is ciphered; checks that what is not may be plain.
+    fn deciphered<'a>(&mut self, apdu: &'a mut [u8]) -> Result<&'a [u8], SessionError> {
+        let is_ciphered = apdu.first().is_some_and(|&first| tag::is_ciphered(first));
+        let is_acse = matches!(apdu.first(), Some(&(acse::AARE | acse::RLRE)));
+        match &mut self.security {
+            Some(security) if (is_ciphered || self.settings.is_ciphered()) && !is_acse => {
+                Ok(security.unprotect(apdu)?.apdu)
+            }
+            _ => Ok(apdu),
+        }
+    }
+
+    fn on_plain_apdu(&mut self, now: Instant, apdu: &[u8]) {
+        let Some(&first) = apdu.first() else { return self.on_unrelated(now) };
+        if matches!(first, tag::DATA_NOTIFICATION | tag::EVENT_NOTIFICATION | tag::INFORMATION_REPORT) {
+            self.events.push_back(Event::Notification(apdu.to_vec()));
+            return self.on_unrelated(now);
+        }
+        match mem::replace(&mut self.state, State::Open) {
+            State::AwaitAare(awaiting) => self.on_association_response(now, awaiting, apdu),
+            State::AwaitHlsReply(awaiting, exchange) => self.on_hls_response(now, awaiting, exchange, apdu),
+            State::Exchanging(negotiated, exchange) => self.on_response(now, negotiated, exchange, apdu),
+            State::AwaitRlre => match first {
+                acse::RLRE | tag::EXCEPTION_RESPONSE | tag::CONFIRMED_SERVICE_ERROR => {
+                    self.events.push_back(Event::Released);
+                }
+                _ => {
+                    self.state = State::AwaitRlre;
+                    self.on_unrelated(now);
+                }
+            },
+            // A second answer, or one that came too late: nobody asked.
+            idle => {
+                tracing::debug!(tag = first, "an APDU that answers nothing");
+                self.state = idle;
+            }
+        }
+    }
+
+    /// Goes on waiting after an APDU that does not answer the request.
+    fn on_unrelated(&mut self, now: Instant) {
+        let is_waiting = !matches!(self.state, State::Closed | State::Open | State::Associated(_));
+        self.unrelated = self.unrelated.saturating_add(1);
+        if !is_waiting {
+            return;
+        }
+        if self.unrelated > MAX_UNRELATED {
+            self.end_operation(Recovery::ReopenLink);
+            return self.fail(LinkError::Timeout.into());
+        }
+        self.link.await_reply(now);
+    }
+
+    fn on_association_response(&mut self, now: Instant, awaiting: AwaitAare, apdu: &[u8]) {
+        match awaiting.on_response(&self.settings, self.security.as_mut(), apdu) {
+            Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
+            Ok(Verdict::Authenticate(awaiting, service)) => {
+                let limits = self.limits(awaiting.negotiated());
+                match self.start(now, service, limits) {
+                    Ok(exchange) => self.state = State::AwaitHlsReply(awaiting, exchange),
+                    Err(error) => self.fail(error),
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn on_hls_response(
+        &mut self,
+        now: Instant,
+        awaiting: AwaitHlsReply,
+        mut exchange: Exchange,
+        apdu: &[u8],
+    ) {
+        self.request.clear();
+        match exchange.on_response(apdu, &mut self.request) {
+            Ok(Step::Send) => match self.transmit(now) {
+                Ok(()) => self.state = State::AwaitHlsReply(awaiting, exchange),
+                Err(error) => self.fail(error),
+            },
+            Ok(Step::Stale) => {
+                self.state = State::AwaitHlsReply(awaiting, exchange);
+                self.on_unrelated(now);
+            }
+            Ok(Step::Done(outcome)) => {
+                match awaiting.on_outcome(&self.settings, self.security.as_mut(), outcome) {
+                    Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
+                    Ok(Verdict::Authenticate(awaiting, service)) => {
+                        let limits = self.limits(awaiting.negotiated());
+                        match self.start(now, service, limits) {
+                            Ok(exchange) => self.state = State::AwaitHlsReply(awaiting, exchange),
+                            Err(error) => self.fail(error),
+                        }
+                    }
+                    Err(error) => self.fail(error),
+                }
+            }
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    fn associated(&mut self, negotiated: Box<Negotiated>) {
+        self.events.push_back(Event::Associated(negotiated.clone()));
+        self.state = State::Associated(negotiated);
+    }
+
+    fn on_response(
+        &mut self,
+        now: Instant,
+        negotiated: Box<Negotiated>,
+        mut exchange: Exchange,
+        apdu: &[u8],
+    ) {
+        self.request.clear();
+        match exchange.on_response(apdu, &mut self.request) {
+            Ok(Step::Send) => match self.transmit(now) {
+                Ok(()) => self.state = State::Exchanging(negotiated, exchange),
+                Err(error) => self.fail(error),
+            },
+            Ok(Step::Stale) => {
+                self.state = State::Exchanging(negotiated, exchange);
+                self.on_unrelated(now);
+            }
+            Ok(Step::Done(outcome)) => {
+                self.state = State::Associated(negotiated);
+                self.events.push_back(Event::Outcome(outcome));
+            }
+            Err(error) => self.on_exchange_failure(negotiated, error),
+        }
+    }
+
+    fn on_exchange_failure(&mut self, negotiated: Box<Negotiated>, error: ExchangeError) {
+        if error.recovery() == Recovery::ReportOnly {
+            self.state = State::Associated(negotiated);
+        }
+        self.fail(error.into());
+    }
+
+    /// Ends what is under way after a failure that leaves the association unusable.
+    fn end_operation(&mut self, recovery: Recovery) {
+        self.blocks.reset();
+        self.state = match recovery {
+            Recovery::ReopenLink => State::Closed,
+            _ if self.is_open() => State::Open,
+            _ => State::Closed,
+        };
+    }
+}
