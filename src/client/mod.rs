@@ -1,5 +1,217 @@
-//! L4: the client of meters.
+//! L4: the meter client: one async call for each thing that can be asked of a meter.
+//!
+//! [`MeterClient`] joins a session with the driver of its stream for the time of a call. Both belong to the
+//! caller, so that several meters can share one stream, one after the other.
 
+pub mod batch;
 pub mod counter_store;
+pub mod error;
+pub mod profile;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 pub use counter_store::FileCounterStore;
+pub use error::ClientError;
+
+use crate::security::SecurityContext;
+use crate::session::association::Negotiated;
+use crate::session::client::{ClientSession, Event};
+use crate::session::error::SessionError;
+use crate::session::exchange::{Outcome, Service};
+use crate::session::link::LinkParameters;
+use crate::transport::{Driver, Session};
+use crate::wire::data::Data;
+use crate::wire::xdlms::{AttributeRequest, DataAccessResult, GetDataResult, MethodDescriptor};
+
+/// Octets of the challenge for high level authentication: the one length that every known stack takes.
+const CHALLENGE_OCTETS: usize = 16;
+
+/// A meter on a stream, for one or more calls.
+#[derive(Debug)]
+pub struct MeterClient<'a, S> {
+    driver: &'a mut Driver<S>,
+    session: &'a mut ClientSession,
+    notifications: Vec<Vec<u8>>,
+}
+
+impl Session for ClientSession {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: std::time::Instant, bytes: &[u8]) {
+        Self::handle_input(self, now, bytes);
+    }
+    fn handle_timeout(&mut self, now: std::time::Instant) {
+        Self::handle_timeout(self, now);
+    }
+    fn poll_timeout(&self) -> Option<std::time::Instant> {
+        Self::poll_timeout(self)
+    }
+    fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        Self::poll_transmit(self, out)
+    }
+    fn poll_event(&mut self) -> Option<Event> {
+        Self::poll_event(self)
+    }
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
+    /// A client of the meter behind `session`, over `driver`'s stream.
+    pub const fn new(driver: &'a mut Driver<S>, session: &'a mut ClientSession) -> Self {
+        Self { driver, session, notifications: Vec::new() }
+    }
+
+    /// The session.
+    #[must_use]
+    pub const fn session(&self) -> &ClientSession {
+        self.session
+    }
+
+    /// Unconfirmed APDUs that the meter sent meanwhile, in plain form.
+    pub fn take_notifications(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.notifications)
+    }
+
+    /// Opens the link (HDLC: SNRM, UA).
+    ///
+    /// # Errors
+    /// The stream's or the link's.
+    pub async fn open(&mut self) -> Result<LinkParameters, ClientError> {
+        self.session.open(now());
+        match self.event().await? {
+            Event::Opened(parameters) => Ok(parameters),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// Associates, with authentication in four passes where the settings ask for it.
+    ///
+    /// # Errors
+    /// The stream's, the link's, the meter's refusal, or the failure of either partner's proof.
+    pub async fn associate(&mut self, security: Option<SecurityContext>) -> Result<Negotiated, ClientError> {
+        let mut challenge = [0; CHALLENGE_OCTETS];
+        getrandom::fill(&mut challenge).map_err(|_| SessionError::NoEntropy)?;
+        self.session.associate(now(), &challenge, security);
+        match self.event().await? {
+            Event::Associated(negotiated) => Ok(*negotiated),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// Releases the association by RLRQ; the link stays open.
+    ///
+    /// # Errors
+    /// The stream's or the link's. A meter that does not answer is none.
+    pub async fn release(&mut self) -> Result<(), ClientError> {
+        self.session.release(now());
+        match self.event().await? {
+            Event::Released => Ok(()),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// Closes the link (HDLC: DISC); the stream stays open.
+    ///
+    /// # Errors
+    /// The stream's. A meter that does not answer is none.
+    pub async fn close(&mut self) -> Result<(), ClientError> {
+        self.session.close(now());
+        match self.event().await? {
+            Event::Closed => Ok(()),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// Runs a service.
+    ///
+    /// # Errors
+    /// The stream's, the link's or the service's; the refusal of one attribute is a result in the outcome.
+    pub async fn run(&mut self, service: Service) -> Result<Outcome, ClientError> {
+        self.session.request(now(), service);
+        match self.event().await? {
+            Event::Outcome(outcome) => Ok(outcome),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// GET of one attribute.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn get(&mut self, request: AttributeRequest) -> Result<GetDataResult, ClientError> {
+        match self.run(Service::Get(request)).await? {
+            Outcome::Get(result) => Ok(result),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// GET of several attributes in one request; results in its order.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn get_list(
+        &mut self,
+        requests: Vec<AttributeRequest>,
+    ) -> Result<Vec<GetDataResult>, ClientError> {
+        match self.run(Service::GetList(requests)).await? {
+            Outcome::GetList(results) => Ok(results),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// SET of one attribute.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn set(
+        &mut self,
+        request: AttributeRequest,
+        data: Data,
+    ) -> Result<DataAccessResult, ClientError> {
+        match self.run(Service::Set(request, data)).await? {
+            Outcome::Set(results) => results.first().copied().ok_or(SessionError::NotReady.into()),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// ACTION: a method with its parameters.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn action(
+        &mut self,
+        method: MethodDescriptor,
+        parameters: Option<Data>,
+    ) -> Result<(DataAccessResult, Option<GetDataResult>), ClientError> {
+        match self.run(Service::Action(method, parameters)).await? {
+            Outcome::Action(result, returned) => Ok((result, returned)),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    /// Waits for the next notification while nothing is asked; ends with the stream.
+    ///
+    /// # Errors
+    /// The stream's or the link's.
+    pub async fn idle(&mut self) -> Result<Vec<u8>, ClientError> {
+        match self.driver.next_event(self.session).await? {
+            Event::Notification(apdu) => Ok(apdu),
+            Event::Failed(error) => Err(error.into()),
+            _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    async fn event(&mut self) -> Result<Event, ClientError> {
+        loop {
+            match self.driver.next_event(self.session).await? {
+                Event::Notification(apdu) => self.notifications.push(apdu),
+                Event::Failed(error) => return Err(error.into()),
+                event => return Ok(event),
+            }
+        }
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
