@@ -1,10 +1,14 @@
 //! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
 
+pub mod backoff;
 pub mod config;
 pub mod durable_file;
+pub mod health;
+pub mod link;
 pub mod outbox;
 pub mod publisher;
 pub mod retained;
 pub mod schedule;
 pub mod seq;
+pub mod time;
 pub mod topics;

@@ -1,0 +1,363 @@
+//! One configured meter on its link: associating, identifying, releasing. The stream is the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::failure::Failure;
+use super::memory::{MeterIdentity, MeterMemory};
+use super::settings::{Credentials, data_link};
+use crate::bridge::config::document::device::{Release, TransportSecurity};
+use crate::bridge::config::model::{Connection, Device};
+use crate::client::{ClientError, FileCounterStore, MeterClient};
+use crate::cosem::catalogue::ClassId;
+use crate::error::{Code, Layer, Report};
+use crate::security::{CipherKey, CounterId, CounterStore, MemoryCounterStore, SecurityContext};
+use crate::session::association::Negotiated;
+use crate::session::client::ClientSession;
+use crate::session::error::Recovery;
+use crate::session::link::LinkParameters;
+use crate::transport::Driver;
+use crate::wire::data::Data;
+use crate::wire::date_time::DateTime;
+use crate::wire::obis::Obis;
+use crate::wire::xdlms::{AttributeDescriptor, AttributeRequest};
+
+const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
+const DEVICE_ID: Obis = Obis::new(0, 0, 96, 1, 0, 255);
+const ELECTRICITY_ID: Obis = Obis::new(1, 0, 0, 0, 0, 255);
+const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
+
+/// Pause between the public client's association and the real one: meters need a moment to change clients.
+const CHANGE_OF_CLIENT: Duration = Duration::from_millis(300);
+
+/// Where invocation counters are kept.
+#[derive(Clone, Debug)]
+pub enum Counters {
+    /// For trials: forgotten at the end.
+    Memory(MemoryCounterStore),
+    /// In the state directory.
+    File(FileCounterStore),
+}
+
+impl Counters {
+    fn store(&self) -> Box<dyn CounterStore> {
+        match self {
+            Self::Memory(store) => Box::new(store.clone()),
+            Self::File(store) => Box::new(store.clone()),
+        }
+    }
+
+    /// Whether this counter was ever used.
+    fn knows(&self, id: &CounterId) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::File(store) => matches!(store.limit(id), Ok(Some(_))),
+        }
+    }
+}
+
+/// What an association showed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Association {
+    /// What the link agreed on.
+    pub link: LinkParameters,
+    /// What the association agreed on.
+    pub negotiated: Negotiated,
+    /// The meter's clock, where it let us read it.
+    pub clock: Option<DateTime>,
+}
+
+/// One meter.
+#[derive(Debug)]
+pub struct Meter {
+    /// Its configuration.
+    pub device: Arc<Device>,
+    /// What is known of it.
+    pub memory: MeterMemory,
+    connection: Arc<Connection>,
+    credentials: Credentials,
+    counters: Counters,
+    session: ClientSession,
+    association: Option<Association>,
+    /// The lowest counter that the meter takes, as it said.
+    counter_floor: Option<u32>,
+}
+
+impl Meter {
+    /// A meter that nobody has talked to yet.
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID` where its secrets cannot be read.
+    pub fn new(device: Arc<Device>, connection: Arc<Connection>, counters: Counters) -> Result<Self, Report> {
+        let credentials = Credentials::of(&device)?;
+        let link = data_link(&device, &connection, device.client_address)?;
+        let session = ClientSession::new(link, credentials.association.clone());
+        Ok(Self {
+            device,
+            memory: MeterMemory::default(),
+            connection,
+            credentials,
+            counters,
+            session,
+            association: None,
+            counter_floor: None,
+        })
+    }
+
+    /// What the open association showed.
+    #[must_use]
+    pub const fn association(&self) -> Option<&Association> {
+        self.association.as_ref()
+    }
+
+    /// The client for calls while associated, beside what is remembered.
+    pub fn client<'a, S: AsyncRead + AsyncWrite + Unpin>(
+        &'a mut self,
+        driver: &'a mut Driver<S>,
+    ) -> (MeterClient<'a, S>, &'a mut MeterMemory) {
+        (MeterClient::new(driver, &mut self.session), &mut self.memory)
+    }
+
+    /// Forgets the session: the stream is gone.
+    pub fn forget_session(&mut self) {
+        self.association = None;
+        // The link was made once before, so it can be made again.
+        if let Ok(link) = data_link(&self.device, &self.connection, self.device.client_address) {
+            self.session = ClientSession::new(link, self.credentials.association.clone());
+        }
+    }
+
+    /// Sets up link and association, and finds out who answers.
+    ///
+    /// # Errors
+    /// The failure of any step; `WRONG_METER` where another meter answers than configured.
+    pub async fn associate<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<&Association, Failure> {
+        if self.needs_counter() {
+            self.sync_counter(driver).await?;
+        }
+        let opened = match self.open_and_associate(driver).await {
+            Err(failure) if self.is_counter_trouble(&failure) => {
+                tracing::info!(device = %self.device.name, code = %failure.report.code, "reading the invocation counter anew");
+                self.forget_session();
+                self.sync_counter(driver).await?;
+                self.open_and_associate(driver).await?
+            }
+            outcome => outcome?,
+        };
+        let (link, negotiated) = opened;
+        let clock = self.identify(driver).await?;
+        Ok(self.association.insert(Association { link, negotiated, clock }))
+    }
+
+    async fn open_and_associate<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<(LinkParameters, Negotiated), Failure> {
+        let security = self.security()?;
+        let mut client = MeterClient::new(driver, &mut self.session);
+        let link = client.open().await?;
+        let negotiated = client.associate(security).await?;
+        Ok((link, negotiated))
+    }
+
+    fn security(&self) -> Result<Option<SecurityContext>, Failure> {
+        let Some(settings) = self.credentials.security.clone() else { return Ok(None) };
+        let floor = self.counter_floor;
+        let context = SecurityContext::new(settings, self.counters.store()).and_then(|mut context| {
+            if let Some(floor) = floor {
+                context.raise_send_counter(CipherKey::Global, floor)?;
+            }
+            context.reserve_counters()?;
+            Ok(context)
+        });
+        context.map(Some).map_err(|error| Failure::of_meter(error.report()))
+    }
+
+    /// Whether the counter must be read before the first use of these keys.
+    fn needs_counter(&self) -> bool {
+        let Some(settings) = &self.credentials.security else { return false };
+        let id = CounterId::sending(&settings.block_cipher_key, settings.own_title);
+        self.device.security.invocation_counter.is_some()
+            && self.counter_floor.is_none()
+            && !self.counters.knows(&id)
+    }
+
+    /// Whether a failure may be the meter's way of refusing our counter. Asked once: what follows is a new attempt.
+    fn is_counter_trouble(&self, failure: &Failure) -> bool {
+        let has_counter =
+            self.credentials.security.is_some() && self.device.security.invocation_counter.is_some();
+        has_counter
+            && match failure.report.code {
+                Code::CipherIc => true,
+                // Many meters do not answer, or answer with a failed authentication.
+                Code::Timeout | Code::AuthHls => {
+                    self.session.is_open() || failure.report.code == Code::AuthHls
+                }
+                Code::AareRejected => failure.report.dlms == Some(13) && !self.has_password(),
+                _ => false,
+            }
+    }
+
+    fn has_password(&self) -> bool {
+        !self.credentials.association.secret.is_empty()
+    }
+
+    /// Reads the invocation counter through the public client.
+    ///
+    /// # Errors
+    /// The failure of any step; `CIPHER_IC` where the meter does not show its counter.
+    pub async fn sync_counter<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<u32, Failure> {
+        let Some(obis) = self.device.security.invocation_counter else {
+            let message =
+                "the meter refuses our invocation counter, and no object is configured to read it from";
+            return Err(Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message)));
+        };
+        let client_address = self.device.security.invocation_counter_client;
+        let link = data_link(&self.device, &self.connection, client_address).map_err(Failure::of_meter)?;
+        let mut session = ClientSession::new(link, Credentials::public(&self.device));
+        let mut public = MeterClient::new(driver, &mut session);
+        public.open().await?;
+        public.associate(None).await?;
+        let answer = public.read_one(attribute(ClassId::DATA, obis, 2)).await?;
+        let data = answer.map_err(|report| {
+            let message = format!("the invocation counter {obis} cannot be read: {}", report.message);
+            Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message))
+        })?;
+        leave(&mut public, Release::Auto).await?;
+        tokio::time::sleep(CHANGE_OF_CLIENT.max(self.device.disconnect_delay)).await;
+        let used = counter(&data).ok_or_else(|| {
+            let message = format!("the invocation counter {obis} is {}, no number", data.type_name());
+            Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message))
+        })?;
+        let next = used.saturating_add(1);
+        self.counter_floor = self.counter_floor.max(Some(next));
+        Ok(next)
+    }
+
+    /// Who answers? Meters that do not tell are taken as they are, unless one is expected and another answers.
+    async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<Option<DateTime>, Failure> {
+        let wanted = [
+            attribute(ClassId::DATA, LOGICAL_DEVICE_NAME, 2),
+            attribute(ClassId::DATA, DEVICE_ID, 2),
+            attribute(ClassId::DATA, ELECTRICITY_ID, 2),
+            attribute(ClassId::CLOCK, CLOCK, 2),
+        ];
+        let mut answers = Vec::new();
+        let mut client = MeterClient::new(driver, &mut self.session);
+        client.read_attributes(wanted.to_vec(), &mut self.memory.lists, &mut answers).await?;
+        let mut answers = answers.into_iter().map(Result::ok);
+        let mut next = || answers.next().flatten();
+        let logical_device_name = next().as_ref().and_then(text);
+        let serials = [next().as_ref().and_then(text), next().as_ref().and_then(text)];
+        let clock = next().as_ref().and_then(Data::date_time);
+        self.check_identity(logical_device_name.as_deref(), &serials)?;
+        let configured = self.device.identity.serial.clone();
+        let serial = configured.or_else(|| serials.into_iter().flatten().next());
+        self.memory.recognise(MeterIdentity { logical_device_name, serial });
+        Ok(clock)
+    }
+
+    fn check_identity(&self, name: Option<&str>, serials: &[Option<String>]) -> Result<(), Failure> {
+        let expected = &self.device.identity;
+        let wrong = |what: &str, expected: &str, found: &str| {
+            let message = format!("the {what} is {found}, not {expected}");
+            Err(Failure::of_meter(Report::new(Code::WrongMeter, Layer::Acse, message)))
+        };
+        if let (Some(expected), Some(found)) = (&expected.logical_device_name, name)
+            && expected != found
+        {
+            return wrong("logical device name", expected, found);
+        }
+        let Some(serial) = &expected.serial else { return Ok(()) };
+        let mut found = serials.iter().flatten().peekable();
+        match found.peek() {
+            None => {
+                tracing::warn!(device = %self.device.name, "the meter does not tell its serial number: it is not checked");
+                Ok(())
+            }
+            Some(&first) if !serials.iter().flatten().any(|found| found == serial) => {
+                wrong("serial number", serial, first)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Ends the association and the link, as far as the meter goes along; the stream stays open.
+    pub async fn leave<S: AsyncRead + AsyncWrite + Unpin>(&mut self, driver: &mut Driver<S>) {
+        if self.session.is_open() {
+            let mut client = MeterClient::new(driver, &mut self.session);
+            if let Err(error) = leave(&mut client, self.device.release).await {
+                tracing::debug!(device = %self.device.name, %error, "the meter did not take leave");
+            }
+        }
+        self.forget_session();
+    }
+}
+
+async fn leave<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    release: Release,
+) -> Result<(), ClientError> {
+    let session = client.session();
+    let wants_release = match release {
+        Release::Always => true,
+        Release::Never => false,
+        Release::Auto => session.is_wrapper() || session.settings().is_ciphered(),
+    };
+    if wants_release && session.negotiated().is_some() {
+        match client.release().await {
+            Err(error) if error.recovery() == Recovery::ReopenLink => return Err(error),
+            _ => {}
+        }
+    }
+    client.close().await
+}
+
+pub(super) fn attribute(class: ClassId, obis: Obis, attribute_id: i8) -> AttributeRequest {
+    AttributeRequest::whole(AttributeDescriptor { class_id: class.0, instance_id: obis, attribute_id })
+}
+
+/// A text, or a number as text.
+fn text(data: &Data) -> Option<String> {
+    match data {
+        Data::OctetString(bytes) | Data::VisibleString(bytes) | Data::Utf8String(bytes) => {
+            let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+            let text = std::str::from_utf8(bytes).ok()?.trim();
+            let is_text = !text.is_empty() && text.chars().all(|c| !c.is_control());
+            is_text.then(|| text.to_owned())
+        }
+        Data::DoubleLongUnsigned(number) => Some(number.to_string()),
+        Data::Long64Unsigned(number) => Some(number.to_string()),
+        Data::LongUnsigned(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A counter of any integer type; all of them count in 32 bits.
+fn counter(data: &Data) -> Option<u32> {
+    match *data {
+        Data::DoubleLongUnsigned(value) => Some(value),
+        Data::DoubleLong(value) => Some(value.cast_unsigned()),
+        Data::Long64Unsigned(value) => u32::try_from(value & 0xFFFF_FFFF).ok(),
+        Data::Long64(value) => u32::try_from(value & 0xFFFF_FFFF).ok(),
+        Data::LongUnsigned(value) => Some(value.into()),
+        _ => None,
+    }
+}
+
+/// Whether APDUs of a device are ciphered.
+#[must_use]
+pub fn is_ciphered(device: &Device) -> bool {
+    device.security.transport != TransportSecurity::None
+}
