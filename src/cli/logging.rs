@@ -1,0 +1,53 @@
+//! Logs: to stderr, as text or JSON, at a level that can be changed while running.
+
+use std::io::{self, IsTerminal};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+/// How to log.
+#[derive(Debug, Clone, Args)]
+pub struct Logging {
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug, trace, or directives like `dlms2mqtt::physical=trace`. RUST_LOG goes before it.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Changes the level of a running process.
+pub type LevelHandle = reload::Handle<EnvFilter, Registry>;
+
+impl Logging {
+    /// Starts logging. `usual` is the level where nobody names one.
+    ///
+    /// # Errors
+    /// Directives that cannot be read.
+    pub fn start(&self, usual: &str) -> anyhow::Result<LevelHandle> {
+        let from_environment = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
+        let directives = from_environment.as_deref().or(self.log_level.as_deref()).unwrap_or(usual);
+        let filter = EnvFilter::try_new(directives)?;
+        let (filter, handle) = reload::Layer::new(filter);
+        let lines = match self.log_format {
+            LogFormat::Text => {
+                fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).boxed()
+            }
+            LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+        Ok(handle)
+    }
+}
