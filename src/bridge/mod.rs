@@ -7,6 +7,7 @@ pub mod health;
 pub mod link;
 pub mod outbox;
 pub mod publisher;
+pub mod reading;
 pub mod retained;
 pub mod schedule;
 pub mod seq;

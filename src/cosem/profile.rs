@@ -3,7 +3,7 @@
 use super::capture_object::{CaptureObject, integer};
 use super::decimal::Decimal;
 use crate::wire::data::Data;
-use crate::wire::date_time::DateTime;
+use crate::wire::date_time::{DateTime, DeviationSense};
 
 /// The selector of [`range`].
 pub const RANGE_SELECTOR: u8 = 1;
@@ -135,19 +135,7 @@ pub fn date_time(data: &Data) -> Option<DateTime> {
 }
 
 /// What a null in a column other than the clock's means.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NullCells {
     /// No value.
     #[default]
@@ -181,14 +169,32 @@ pub fn time_column(columns: &[CaptureObject]) -> Option<usize> {
     columns.iter().position(|column| column.is_clock() && column.data_index == 0)
 }
 
+/// Brings rows, in the order of the buffer, into the order of time: oldest first.
+///
+/// Where the buffer is sorted by value and has no time column, its order stays.
+pub fn sort_oldest_first(rows: &mut [Vec<Data>], sort_method: SortMethod, time_column: Option<usize>) {
+    match (sort_method, time_column) {
+        (SortMethod::Fifo, _) | (SortMethod::ByValue, None) => {}
+        (SortMethod::Lifo, _) => rows.reverse(),
+        (SortMethod::ByValue, Some(column)) => rows.sort_by_key(|row| row.get(column).and_then(instant)),
+    }
+}
+
+/// Milliseconds that order times of one meter; local time where it gives no offset.
+fn instant(cell: &Data) -> Option<i64> {
+    let time = date_time(cell)?;
+    time.utc_millis(DeviationSense::Standard).or_else(|| time.local_millis())
+}
+
 /// Undoes what meters do to shorten rows, in the order in which they were sent.
 ///
-/// A null in the time column is the time before plus the capture period. A cell of a delta type is relative to the
+/// A null in the time column is the time before plus the capture period (minus, in a buffer that has the newest row first). A cell of a delta type is relative to the
 /// last number in its column. Other nulls stay or take the value before, as [`NullCells`] says.
 #[derive(Clone, Debug)]
 pub struct RowExpander {
     time_column: Option<usize>,
-    capture_period: u32,
+    /// Seconds from a row to the next in the buffer; 0 where that is not known.
+    step: i64,
     null_cells: NullCells,
     previous: Vec<Data>,
 }
@@ -196,8 +202,18 @@ pub struct RowExpander {
 impl RowExpander {
     /// For a buffer with these columns; `capture_period` in seconds, 0 where rows are not periodic.
     #[must_use]
-    pub fn new(columns: &[CaptureObject], capture_period: u32, null_cells: NullCells) -> Self {
-        Self { time_column: time_column(columns), capture_period, null_cells, previous: Vec::new() }
+    pub fn new(
+        columns: &[CaptureObject],
+        capture_period: u32,
+        sort_method: SortMethod,
+        null_cells: NullCells,
+    ) -> Self {
+        let step = match sort_method {
+            SortMethod::Fifo => i64::from(capture_period),
+            SortMethod::Lifo => -i64::from(capture_period),
+            SortMethod::ByValue => 0,
+        };
+        Self { time_column: time_column(columns), step, null_cells, previous: Vec::new() }
     }
 
     /// Completes the next row.
@@ -208,7 +224,7 @@ impl RowExpander {
         for (index, (cell, previous)) in row.iter_mut().zip(&mut self.previous).enumerate() {
             match cell {
                 Data::Null if self.time_column == Some(index) => {
-                    *cell = later(previous, self.capture_period).unwrap_or(Data::Null);
+                    *cell = later(previous, self.step).unwrap_or(Data::Null);
                 }
                 Data::Null if self.null_cells == NullCells::Previous => cell.clone_from(previous),
                 Data::Null => continue,
@@ -226,9 +242,9 @@ impl RowExpander {
 }
 
 /// The time `seconds` after `time`, in the same form, deviation and status; `None` where that is not known.
-fn later(time: &Data, seconds: u32) -> Option<Data> {
-    let before = date_time(time).filter(|_| seconds > 0)?;
-    let local = before.local_millis()?.checked_add(i64::from(seconds) * 1000)?;
+fn later(time: &Data, seconds: i64) -> Option<Data> {
+    let before = date_time(time).filter(|_| seconds != 0)?;
+    let local = before.local_millis()?.checked_add(seconds * 1000)?;
     let after = DateTime::from_utc_millis(local, 0)?;
     let mut after = DateTime { deviation: before.deviation, status: before.status, ..after };
     // What the meter leaves open stays open.
@@ -306,7 +322,7 @@ mod tests {
 
     #[test]
     fn compressed_rows() {
-        let mut expander = RowExpander::new(&[CLOCK, ENERGY], 900, NullCells::Null);
+        let mut expander = RowExpander::new(&[CLOCK, ENERGY], 900, SortMethod::Fifo, NullCells::Null);
         let mut expand = |clock, energy| {
             let mut row = [clock, energy];
             expander.expand(&mut row);
@@ -326,7 +342,7 @@ mod tests {
 
     #[test]
     fn cells_as_before_and_rows_without_period() {
-        let mut expander = RowExpander::new(&[CLOCK, ENERGY], 0, NullCells::Previous);
+        let mut expander = RowExpander::new(&[CLOCK, ENERGY], 0, SortMethod::Fifo, NullCells::Previous);
         for (row, expected) in [
             ([time(1, 0), Data::Unsigned(5)], [time(1, 0), Data::Unsigned(5)]),
             ([Data::Null, Data::Null], [Data::Null, Data::Unsigned(5)]),
@@ -336,6 +352,22 @@ mod tests {
             expander.expand(&mut row);
             assert_eq!(row, expected);
         }
+    }
+
+    #[test]
+    fn newest_first() {
+        let mut expander = RowExpander::new(&[CLOCK, ENERGY], 900, SortMethod::Lifo, NullCells::Null);
+        let mut rows = vec![vec![time(1, 0), Data::Unsigned(5)], vec![Data::Null, Data::Unsigned(4)]];
+        for row in &mut rows {
+            expander.expand(row);
+        }
+        sort_oldest_first(&mut rows, SortMethod::Lifo, Some(0));
+        assert_eq!(rows, [vec![time(0, 45), Data::Unsigned(4)], vec![time(1, 0), Data::Unsigned(5)]]);
+        sort_oldest_first(&mut rows, SortMethod::Fifo, Some(0));
+        assert_eq!(rows[0][0], time(0, 45));
+        rows.swap(0, 1);
+        sort_oldest_first(&mut rows, SortMethod::ByValue, Some(0));
+        assert_eq!(rows[0][0], time(0, 45));
     }
 
     #[test]
