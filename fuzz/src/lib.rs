@@ -2,6 +2,8 @@
 //!
 //! Each function is the body of the fuzz target of its name; `tests/hostile.rs` runs the same bodies on every test.
 
+use dlms2mqtt::bridge::reading::meter_time::TimeRules;
+use dlms2mqtt::bridge::reading::render::render;
 use dlms2mqtt::cosem::capture_object::CaptureObject;
 use dlms2mqtt::cosem::catalogue::ClassId;
 use dlms2mqtt::cosem::object_list::ObjectList;
@@ -198,8 +200,12 @@ pub fn objects(bytes: &[u8]) {
     let _ = ObjectList::from_association_ln(&value, bytes.first().copied().unwrap_or_default());
     let _ = ObjectList::from_association_sn(&value);
     let _ = (CaptureObject::from_data(&value), SortMethod::from_data(&value), ScalerUnit::from_data(&value));
+    for (class, attribute) in [(3, 2), (8, 2), (15, 2), (20, 5), (40, 2), (47, 6), (70, 3)] {
+        let known = ClassId(class).attribute(None, attribute, Some(&value)).expect("listed");
+        let _ = render(&value, &known.shape, i8::MIN, &TimeRules::default());
+    }
     let clock = CaptureObject::new(ClassId(8), Obis::new(0, 0, 1, 0, 0, 255), 2);
-    let mut expander = RowExpander::new(&[clock], 900, NullCells::Previous);
+    let mut expander = RowExpander::new(&[clock], 900, SortMethod::Fifo, NullCells::Previous);
     for mut row in profile::rows(value).unwrap_or_default() {
         expander.expand(&mut row);
     }
