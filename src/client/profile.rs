@@ -157,7 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         {
             layout.clock_form = form;
         }
-        let mut expander = RowExpander::new(&layout.columns, layout.capture_period, null_cells);
+        let mut expander =
+            RowExpander::new(&layout.columns, layout.capture_period, layout.sort_method, null_cells);
         table.iter_mut().for_each(|row| expander.expand(row));
         order(&mut table, layout.sort_method, time_column);
         if is_whole {

@@ -3,7 +3,7 @@
 use super::capture_object::{CaptureObject, integer};
 use super::decimal::Decimal;
 use crate::wire::data::Data;
-use crate::wire::date_time::{DateTime, DeviationSense};
+use crate::wire::date_time::DateTime;
 
 /// The selector of [`range`].
 pub const RANGE_SELECTOR: u8 = 1;
@@ -167,23 +167,6 @@ pub fn rows(buffer: Data) -> Option<Vec<Vec<Data>>> {
 #[must_use]
 pub fn time_column(columns: &[CaptureObject]) -> Option<usize> {
     columns.iter().position(|column| column.is_clock() && column.data_index == 0)
-}
-
-/// Brings rows, in the order of the buffer, into the order of time: oldest first.
-///
-/// Where the buffer is sorted by value and has no time column, its order stays.
-pub fn sort_oldest_first(rows: &mut [Vec<Data>], sort_method: SortMethod, time_column: Option<usize>) {
-    match (sort_method, time_column) {
-        (SortMethod::Fifo, _) | (SortMethod::ByValue, None) => {}
-        (SortMethod::Lifo, _) => rows.reverse(),
-        (SortMethod::ByValue, Some(column)) => rows.sort_by_key(|row| row.get(column).and_then(instant)),
-    }
-}
-
-/// Milliseconds that order times of one meter; local time where it gives no offset.
-fn instant(cell: &Data) -> Option<i64> {
-    let time = date_time(cell)?;
-    time.utc_millis(DeviationSense::Standard).or_else(|| time.local_millis())
 }
 
 /// Undoes what meters do to shorten rows, in the order in which they were sent.
@@ -361,13 +344,7 @@ mod tests {
         for row in &mut rows {
             expander.expand(row);
         }
-        sort_oldest_first(&mut rows, SortMethod::Lifo, Some(0));
-        assert_eq!(rows, [vec![time(0, 45), Data::Unsigned(4)], vec![time(1, 0), Data::Unsigned(5)]]);
-        sort_oldest_first(&mut rows, SortMethod::Fifo, Some(0));
-        assert_eq!(rows[0][0], time(0, 45));
-        rows.swap(0, 1);
-        sort_oldest_first(&mut rows, SortMethod::ByValue, Some(0));
-        assert_eq!(rows[0][0], time(0, 45));
+        assert_eq!(rows, [vec![time(1, 0), Data::Unsigned(5)], vec![time(0, 45), Data::Unsigned(4)]]);
     }
 
     #[test]
