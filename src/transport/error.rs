@@ -35,6 +35,48 @@ pub enum TransportError {
     /// Reading or writing failed.
     #[error("the connection broke: {0}")]
     Broken(io::ErrorKind),
+    /// The serial port is absent, or is no serial port.
+    #[error("cannot open {device}: {reason}")]
+    SerialOpen {
+        /// Its path.
+        device: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The serial port may not be opened by the user we run as.
+    #[error("no permission to open {device}")]
+    SerialPermission {
+        /// Its path.
+        device: String,
+        /// The group whose members may, if there is one.
+        group: Option<String>,
+    },
+    /// Another program, or another link, has the serial port.
+    #[error("{device} is in use")]
+    SerialBusy {
+        /// Its path.
+        device: String,
+    },
+    /// The driver does not do what was asked.
+    #[error("{device} refused {refused}")]
+    SerialSettings {
+        /// Its path.
+        device: String,
+        /// The settings, and what the port has instead.
+        refused: String,
+    },
+    /// The serial port vanished while it was open.
+    #[error("{device} is gone")]
+    SerialGone {
+        /// Its path.
+        device: String,
+    },
+    /// The serial port sends nothing: its flow control holds it.
+    #[error("{device} does not send: flow control holds it")]
+    SerialStalled {
+        /// Its path.
+        device: String,
+    },
 }
 
 impl TransportError {
@@ -46,16 +88,31 @@ impl TransportError {
             Self::Refused { .. } => (Code::TcpRefused, Layer::Tcp),
             Self::Unreachable { .. } => (Code::TcpTimeout, Layer::Tcp),
             Self::Closed | Self::Broken(_) => (Code::TcpClosed, Layer::Tcp),
+            Self::SerialOpen { .. } => (Code::SerialOpen, Layer::Serial),
+            Self::SerialPermission { .. } => (Code::SerialPermission, Layer::Serial),
+            Self::SerialBusy { .. } => (Code::SerialBusy, Layer::Serial),
+            Self::SerialSettings { .. } | Self::SerialStalled { .. } => (Code::SerialSettings, Layer::Serial),
+            Self::SerialGone { .. } => (Code::SerialGone, Layer::Serial),
         };
-        Report::new(code, layer, self.to_string())
+        let report = Report::new(code, layer, self.to_string());
+        match self {
+            Self::SerialPermission { group: Some(group), .. } => {
+                report.with_hint(format!("add the user that runs dlms2mqtt to the group {group}"))
+            }
+            Self::SerialStalled { .. } => {
+                report.with_hint("check the wiring of RTS and CTS, or set flow_control: none")
+            }
+            _ => report,
+        }
     }
 }
 
 impl From<io::Error> for TransportError {
+    /// A stream that knows better than the system's number says so with a `TransportError` inside.
     fn from(error: io::Error) -> Self {
-        match error.kind() {
+        error.downcast::<Self>().unwrap_or_else(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Closed,
             kind => Self::Broken(kind),
-        }
+        })
     }
 }

@@ -3,8 +3,11 @@
 pub mod driver;
 pub mod error;
 pub mod port;
+pub mod rs485;
+pub mod serial;
 pub mod tcp;
 
 pub use driver::{Driver, Session};
 pub use error::TransportError;
 pub use port::Port;
+pub use serial::{SerialPort, SerialSettings};

@@ -7,17 +7,22 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::serial::SerialPort;
+
 /// An open byte stream to one or more meters.
 #[derive(Debug)]
 pub enum Port {
     /// A TCP connection.
     Tcp(TcpStream),
+    /// A serial port.
+    Serial(SerialPort),
 }
 
 impl AsyncRead for Port {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Serial(port) => Pin::new(port).poll_read(cx, buf),
         }
     }
 }
@@ -26,18 +31,21 @@ impl AsyncWrite for Port {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Serial(port) => Pin::new(port).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Serial(port) => Pin::new(port).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Serial(port) => Pin::new(port).poll_shutdown(cx),
         }
     }
 }

@@ -7,5 +7,6 @@ pub(crate) mod not_run;
 pub(crate) mod peer_client;
 pub(crate) mod peer_meter;
 pub(crate) mod proxy;
+pub(crate) mod pty;
 pub(crate) mod python;
 pub(crate) mod vectors;
