@@ -58,21 +58,22 @@ impl ClassId {
 
     /// The attribute `id` as the catalogue knows it in this version, or in any where the version is not known.
     ///
-    /// Versions differ in the form of some attributes. Where the version does not decide, `data` does: the newest form
-    /// that fits it.
+    /// Versions differ in the form of some attributes. Among the forms of this version the newest that fits `data` is
+    /// taken, else one of another version that fits, else the newest.
     #[must_use]
     pub fn attribute(self, version: Option<u8>, id: i8, data: Option<&Data>) -> Option<&'static Attribute> {
         if id == 1 {
             return Some(&LOGICAL_NAME);
         }
-        let candidates = || {
-            self.class()
-                .into_iter()
-                .flat_map(|class| class.attributes)
-                .filter(move |attribute| attribute.id == id && attribute.versions.contains(version))
+        let known = || {
+            self.class().into_iter().flat_map(|class| class.attributes).filter(move |known| known.id == id)
         };
-        let fits = |attribute: &&Attribute| data.is_none_or(|data| attribute.shape.accepts(data));
-        candidates().rev().find(fits).or_else(|| candidates().next_back())
+        let of_version = || known().filter(|known| known.versions.contains(version));
+        let newest = of_version().next_back()?;
+        let Some(data) = data else { return Some(newest) };
+        // Meters are not always of the version that they name.
+        let fits = |known: &&Attribute| known.shape.accepts(data);
+        of_version().rev().find(fits).or_else(|| known().rev().find(fits)).or(Some(newest))
     }
 
     /// The published name of attribute `id`: the catalogue's, or `attribute_<n>`.
@@ -380,6 +381,11 @@ mod tests {
         assert_eq!((cell(Some(0), 4), cell(Some(1), 7)), (4, 7));
         assert_eq!((cell(None, 4), cell(None, 7)), (4, 7), "the data decides");
         assert_eq!(cell(None, 5), 7, "nothing fits: the newest");
+        assert_eq!(cell(Some(1), 4), 4, "the meter has the form of another version");
+
+        let columns = Data::Array(vec![Data::Structure(vec![Data::Null; 4])]);
+        let attribute = ClassId::COMPACT_DATA.attribute(Some(1), 3, Some(&columns)).expect("listed");
+        assert!(attribute.versions.contains(Some(0)), "elements are looked at as well");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum Shape {
 pub type Field = (&'static str, Shape);
 
 impl Shape {
-    /// Whether the outermost form of `data` is this one; elements are not looked at.
+    /// Whether the outermost form of `data` is this one; of an array, that of the first element too.
     #[must_use]
     pub fn accepts(&self, data: &Data) -> bool {
         match self {
@@ -61,7 +61,13 @@ impl Shape {
                 Data::OctetString(octets) => octets.len() == 4,
                 _ => matches!(data, Data::Time(_)),
             },
-            Self::Array(_) => matches!(data, Data::Array(_) | Data::CompactArray(_)),
+            Self::Array(element) => match data {
+                Data::Array(elements) => elements.first().is_none_or(|first| element.accepts(first)),
+                Data::CompactArray(array) => {
+                    array.elements().first().is_none_or(|first| element.accepts(first))
+                }
+                _ => false,
+            },
             Self::Structure(fields) => {
                 matches!(data, Data::Structure(elements) if elements.len() == fields.len())
             }
