@@ -5,6 +5,7 @@
 
 pub mod address;
 mod defaults;
+pub mod diff;
 pub mod document;
 pub mod environment;
 pub mod forms;
@@ -15,14 +16,18 @@ pub mod object;
 pub mod path;
 pub mod problem;
 pub mod quantity;
+pub mod redact;
 mod scalar;
+pub mod schema;
 pub mod secret;
 pub mod tree;
 mod validate;
 
+pub use diff::ConfigDiff;
 pub use load::{Loaded, Problems, Source, load_file, load_text, load_tree};
 pub use model::Config;
 pub use name::Name;
 pub use path::Path;
 pub use problem::{Problem, Severity};
+pub use schema::schema;
 pub use secret::{Secret, SecretBytes, SecretError};
