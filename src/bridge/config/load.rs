@@ -10,6 +10,7 @@ use super::document::Document;
 use super::model::Config;
 use super::path::{Path, Segment};
 use super::problem::{Findings, MOST_PROBLEMS, Position, Problem, nearest};
+use super::strict::{Fault, Strict};
 use super::tree::{self, Format};
 use super::{environment, validate};
 
@@ -55,7 +56,6 @@ pub fn load_file(path: &FilePath) -> Result<Loaded, Problems> {
     locate_all(&mut found, &text, format);
     if found.iter().any(Problem::is_error) {
         found.append(&mut loaded.warnings);
-        found.sort_by_key(|problem| problem.severity);
         return Err(Problems(found));
     }
     loaded.warnings.append(&mut found);
@@ -108,92 +108,73 @@ fn read(tree: &Value, findings: &mut Findings) -> Document {
     }
     let mut rest = tree.clone();
     while findings.len() < MOST_PROBLEMS {
-        let error = match serde_path_to_error::deserialize::<_, Document>(&rest) {
+        let error = match serde_path_to_error::deserialize::<_, Document>(Strict(&rest)) {
             Ok(document) => return document,
             Err(error) => error,
         };
         let path = Path::from(error.path());
-        let problem = problem_of(path.clone(), &error.into_inner().to_string());
-        findings.unreadable(problem);
-        if !leave_out(&mut rest, path.segments()) {
-            break;
+        findings.unreadable(problem_of(path.clone(), error.inner()));
+        match leave_out(&mut rest, &path) {
+            // What had to go with it can't be missed either.
+            Some(gone) => findings.missing(gone),
+            None => break,
         }
     }
     Document::default()
 }
 
-/// Takes what stands at `path` out of the tree; of a list, the elements keep their places.
-fn leave_out(tree: &mut Value, path: &[Segment]) -> bool {
-    let Some((last, parents)) = path.split_last() else { return false };
-    let mut node = &mut *tree;
-    for segment in parents {
-        let below = match segment {
-            Segment::Key(key) => node.get_mut(key.as_str()),
-            Segment::Index(index) => node.get_mut(*index),
-        };
-        match below {
-            Some(below) => node = below,
-            // An error about a part of a scalar: the whole goes.
-            None => return leave_out(tree, parents),
-        }
-    }
-    match (last, node) {
-        (Segment::Key(key), Value::Object(map)) => map.remove(key).is_some() || leave_out(tree, parents),
-        (Segment::Index(index), Value::Array(list)) => match list.get_mut(*index) {
-            // An empty mapping is readable as any element but a scalar; then the list goes as a whole.
-            Some(element) if *element != Value::Object(serde_json::Map::new()) => {
+/// Takes what stands at `path` out of the tree, or what it is part of, and says which. The elements of a list keep
+/// their places.
+fn leave_out(tree: &mut Value, path: &Path) -> Option<Path> {
+    let (last, parents) = path.segments().split_last()?;
+    let parent = parents.iter().try_fold(&mut *tree, |node, segment| match segment {
+        Segment::Key(key) => node.get_mut(key.as_str()),
+        Segment::Index(index) => node.get_mut(*index),
+    });
+    let gone = match (last, parent) {
+        (Segment::Key(key), Some(Value::Object(map))) => map.remove(key).is_some(),
+        (Segment::Index(index), Some(Value::Array(list))) => match list.get_mut(*index) {
+            // An empty mapping can be read as any element but a scalar; then the list goes as a whole.
+            Some(element) if !element.as_object().is_some_and(serde_json::Map::is_empty) => {
                 *element = Value::Object(serde_json::Map::new());
                 true
             }
-            _ => leave_out(tree, parents),
+            _ => false,
         },
-        _ => leave_out(tree, parents),
+        _ => false,
+    };
+    if !gone || is_emptied(tree, parents) { leave_out(tree, &path.parent()?) } else { Some(path.clone()) }
+}
+
+/// Whether a mapping that some key has is empty now: what it lacks isn't worth another problem.
+fn is_emptied(tree: &Value, path: &[Segment]) -> bool {
+    let mapping = path.iter().try_fold(tree, |node, segment| match segment {
+        Segment::Key(key) => node.get(key.as_str()),
+        Segment::Index(index) => node.get(*index),
+    });
+    matches!(path.last(), Some(Segment::Key(_)))
+        && mapping.and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
+}
+
+/// A fault in the words of a technician.
+fn problem_of(path: Path, fault: &Fault) -> Problem {
+    let problem = Problem::error(path, fault.to_string());
+    let Fault::UnknownKey { key, known } = fault else { return problem };
+    match nearest(key, known.iter().copied()) {
+        Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
+        None => problem.with_hint(format!("known here: {}", known.join(", "))),
     }
 }
 
-/// What serde says, in the words of a technician. Never quotes a value: it could be a secret in the wrong place.
-fn problem_of(path: Path, message: &str) -> Problem {
-    if let Some(rest) = message.strip_prefix("unknown field `") {
-        let mut names = rest.split('`').step_by(2);
-        let unknown = names.next().unwrap_or_default();
-        let known: Vec<_> = names.filter(|name| !name.is_empty()).collect();
-        let problem = Problem::error(path, format!("unknown key `{unknown}`"));
-        return match nearest(unknown, known.iter().copied()) {
-            Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
-            None => problem.with_hint(format!("known here: {}", known.join(", "))),
-        };
-    }
-    if let Some(rest) = message.strip_prefix("invalid type: ") {
-        let (found, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, "another type"));
-        let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        let found = match found {
-            "map" => "a mapping",
-            "sequence" => "a list",
-            "string" => "a text",
-            "integer" => "a whole number",
-            "floating" => "a number with a fraction",
-            "boolean" => "true or false",
-            "null" | "unit" => "nothing",
-            other => other,
-        };
-        let expected = match expected {
-            _ if expected.starts_with("struct ") => "a mapping of keys",
-            "a map" => "a mapping of keys",
-            "a sequence" => "a list",
-            "a string" | "path string" => "a text",
-            other => other,
-        };
-        return Problem::error(path, format!("{expected} is expected here, not {found}"));
-    }
-    Problem::error(path, message)
-}
-
+/// Finds the places of problems, and puts them in the order of the text, errors first.
 fn locate_all(problems: &mut [Problem], text: &str, format: Format) {
-    for problem in problems {
+    for problem in problems.iter_mut() {
         if problem.position.is_none() {
             problem.position = position(text, format, &problem.path);
         }
     }
+    let place = |problem: &Problem| problem.position.map(|at| (at.line, at.column));
+    problems.sort_by_key(|problem| (problem.severity, place(problem)));
 }
 
 fn position(text: &str, format: Format, path: &Path) -> Option<Position> {
@@ -240,6 +221,6 @@ impl std::error::Error for Problems {}
 /// # Errors
 /// The first problem; its path is relative to the part.
 pub fn read_part<'a, T: Deserialize<'a>>(tree: &'a Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(tree)
-        .map_err(|error| problem_of(Path::from(error.path()), &error.inner().to_string()))
+    serde_path_to_error::deserialize(Strict(tree))
+        .map_err(|error| problem_of(Path::from(error.path()), error.inner()))
 }

@@ -20,6 +20,7 @@ pub mod redact;
 mod scalar;
 pub mod schema;
 pub mod secret;
+mod strict;
 pub mod tree;
 mod validate;
 

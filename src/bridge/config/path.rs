@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A place in a configuration. Displays as `groups[0].values[1].obis`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(Vec<Segment>);
 
 /// One step of a [`Path`].
@@ -86,6 +86,12 @@ impl From<&serde_path_to_error::Path> for Path {
                 })
                 .collect(),
         )
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Path({self})")
     }
 }
 

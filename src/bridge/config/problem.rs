@@ -176,16 +176,21 @@ impl Findings {
         self.unreadable.insert(path);
     }
 
+    /// Notes that what stands there was left out together with what could not be read.
+    pub(super) fn missing(&mut self, path: Path) {
+        self.unreadable.insert(path);
+    }
+
     /// Whether the place, or what it stands in, could not be read.
     pub(super) fn is_unreadable(&self, path: &Path) -> bool {
-        (0..=path.segments().len())
-            .rev()
-            .scan(path.clone(), |at, _| {
-                let here = at.clone();
-                *at = at.parent().unwrap_or_default();
-                Some(here)
-            })
-            .any(|place| self.unreadable.contains(&place))
+        let mut place = Some(path.clone());
+        while let Some(here) = place {
+            if self.unreadable.contains(&here) {
+                return true;
+            }
+            place = here.parent();
+        }
+        false
     }
 
     /// How many there are.
@@ -213,11 +218,12 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let plain = word.to_ascii_lowercase().replace(['-', ' '], "_");
+    let most = (plain.len() / 3).max(1);
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&plain, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|candidate| (strsim::osa_distance(&plain, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= most && *distance < candidate.len())
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
@@ -231,6 +237,7 @@ mod tests {
         assert_eq!(nearest("server_adress", known), Some("server_address"));
         assert_eq!(nearest("Server-Address", known), Some("server_address"));
         assert_eq!(nearest("passwrd", known), Some("password"));
+        assert_eq!(nearest("evn", ["env", "file"]), Some("env"));
         assert_eq!(nearest("zzz", known), None);
         assert_eq!(nearest(&"p".repeat(1_000_000), known), None);
     }

@@ -266,30 +266,23 @@ impl<'de> Visitor<'de> for SecretVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         let mut found = None;
-        while let Some(place) = map.next_key::<Place>()? {
+        while let Some(place) = map.next_key::<String>()? {
             if found.is_some() {
                 return Err(A::Error::custom("a secret is in one place: either env or file"));
             }
-            found = Some(match place {
-                Place::Env => Secret::Env(map.next_value()?),
-                Place::File => Secret::File(map.next_value()?),
-                Place::Redacted => {
+            found = Some(match place.as_str() {
+                "env" => Secret::Env(map.next_value()?),
+                "file" => Secret::File(map.next_value()?),
+                "redacted" => {
                     return Err(A::Error::custom(
                         "a redacted secret stands for one that is configured already, and there is none here",
                     ));
                 }
+                unknown => return Err(A::Error::unknown_field(unknown, &["env", "file"])),
             });
         }
         found.ok_or_else(|| A::Error::custom("a secret needs env or file"))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum Place {
-    Env,
-    File,
-    Redacted,
 }
 
 inline_schema!(Secret, {

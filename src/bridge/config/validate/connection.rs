@@ -64,18 +64,17 @@ fn connection(written: &written::Connection, at: &Path, findings: &mut Findings)
         title: written.title.clone(),
         enabled: flag(written.enabled, true),
         link: link?,
-        hold: hold(written.hold, Hold::Release),
+        hold: hold(written.hold),
         turnaround,
         echo: written.echo.unwrap_or(defaults::ECHO),
         parity_mode,
     })
 }
 
-pub(super) fn hold(written: Option<Flag>, default: Hold) -> Hold {
+pub(super) fn hold(written: Option<Flag>) -> Hold {
     match written {
         Some(Flag(true)) => Hold::Hold,
-        Some(Flag(false)) => Hold::Release,
-        None => default,
+        Some(Flag(false)) | None => Hold::Release,
     }
 }
 

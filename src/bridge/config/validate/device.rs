@@ -21,6 +21,7 @@ use crate::bridge::config::problem::{Findings, Problem};
 use crate::bridge::config::quantity::{Flag, Text};
 use crate::bridge::config::secret::Secret;
 use crate::security::control_byte::SecuritySuite;
+use crate::security::key::SystemTitle;
 use crate::wire::hdlc::address::AddressSize;
 
 const MODE_E_BAUDS: &[i64] = &[300, 600, 1200, 2400, 4800, 9600, 19_200];
@@ -40,17 +41,20 @@ pub(super) fn devices(
         .iter()
         .enumerate()
         .map(|(index, written)| {
-            let mut made = device(written, surroundings, &at.index(index), findings)?;
-            let connection =
-                connections.iter().find(|candidate| candidate.name.as_ref() == Some(&made.connection));
-            if let Some(connection) = connection {
-                made.hold = hold(written.hold.or(connection.hold), Hold::Release);
-            } else {
-                let known = connections.iter().filter_map(|connection| connection.name.as_ref());
-                let at = at.index(index).key("connection");
-                findings.push(super::unknown(at, "connection", &made.connection, known));
+            let at = at.index(index);
+            let made = device(written, surroundings, &at, findings);
+            let named = written.connection.as_ref()?;
+            match connections.iter().find(|candidate| candidate.name.as_ref() == Some(named)) {
+                Some(connection) => {
+                    let hold = hold(written.hold.or(connection.hold));
+                    made.map(|made| Device { hold, ..made })
+                }
+                None => {
+                    let known = connections.iter().filter_map(|connection| connection.name.as_ref());
+                    findings.push(super::unknown(at.key("connection"), "connection", named, known));
+                    None
+                }
             }
-            Some(made)
         })
         .collect()
 }
@@ -109,7 +113,7 @@ fn device(
             Some(Flag(false)) => Referencing::ShortName,
             _ => Referencing::LogicalName,
         },
-        security: security?,
+        security,
         release: written.release.unwrap_or(defaults::RELEASE),
         hold: Hold::Release,
         timeout,
@@ -214,7 +218,7 @@ fn security(
     counter_client: u16,
     at: &Path,
     findings: &mut Findings,
-) -> Option<Security> {
+) -> Security {
     let access = written.access_security.unwrap_or(defaults::ACCESS_SECURITY);
     let transport = written.transport_security.unwrap_or(defaults::TRANSPORT_SECURITY);
     let suite = match within::<i64>(written.security_suite, 0, 0..=2, &at.key("security_suite"), findings) {
@@ -236,7 +240,8 @@ fn security(
         invocation_counter_client: counter_client,
         system_title: match written.system_title {
             Some(title) => title.0,
-            None => title_of_gateway(surroundings.gateway.as_ref()?),
+            // Without a gateway's name there will be no configuration.
+            None => surroundings.gateway.as_ref().map_or(SystemTitle([0; 8]), title_of_gateway),
         },
         server_system_title: written.server_system_title.map(|title| title.0),
         replay_check: written.replay_check.unwrap_or(defaults::REPLAY_CHECK),
@@ -252,7 +257,7 @@ fn security(
         Some(InvocationCounter::None) => None,
         None => made.is_ciphered().then_some(defaults::INVOCATION_COUNTER),
     };
-    Some(made)
+    made
 }
 
 fn password(written: &written::Device, access: AccessSecurity, at: &Path, findings: &mut Findings) {
