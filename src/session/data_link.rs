@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::hdlc_link::HdlcLink;
 use super::link::{LinkCounters, LinkError, LinkEvent, Reply};
 use super::wrapper_link::WrapperLink;
+use crate::error::{Layer, Report};
 
 /// The data link below an association.
 #[derive(Debug)]
@@ -76,6 +77,16 @@ impl DataLink {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         delegate!(self, link => link.is_idle())
+    }
+
+    /// The published form of an error of this link.
+    #[must_use]
+    pub fn report(&self, error: LinkError) -> Report {
+        let report = error.report();
+        match self {
+            Self::Wrapper(_) if report.layer == Layer::Hdlc => Report { layer: Layer::Wrapper, ..report },
+            Self::Hdlc(_) | Self::Wrapper(_) => report,
+        }
     }
 
     /// What it has seen.

@@ -135,7 +135,7 @@ pub enum LinkError {
 }
 
 impl LinkError {
-    /// The published form.
+    /// The published form. For an error of a certain link see [`super::DataLink::report`].
     #[must_use]
     pub fn report(&self) -> Report {
         let (code, layer) = match self {
