@@ -10,5 +10,6 @@ pub mod cosem;
 pub mod error;
 pub mod security;
 pub mod session;
+pub mod sim;
 pub mod transport;
 pub mod wire;
