@@ -7,6 +7,8 @@
 pub mod bridge;
 pub mod client;
 pub mod cosem;
+#[cfg(feature = "demo")]
+pub mod demo_broker;
 pub mod error;
 pub mod security;
 pub mod session;

@@ -11,14 +11,14 @@ const RANKS: &[&[&str]] = &[
     &["session"],
     &["transport"],
     &["client"],
-    &["sim"],
+    &["sim", "demo_broker"],
     &["bridge"],
     &["cli"],
     &["lib", "main"],
 ];
 
 /// The product never leans on its own simulator, whatever the ranks say.
-const NEVER: &[(&str, &str)] = &[("bridge", "sim")];
+const NEVER: &[(&str, &str)] = &[("bridge", "sim"), ("bridge", "demo_broker")];
 
 /// Layers that are told the time and handed bytes and entropy, and so can be replayed byte for byte.
 const SANS_IO: &[&str] = &["error", "wire", "security", "cosem", "session"];
