@@ -309,6 +309,11 @@ fn parse(line: &str) -> Message {
     }
 }
 
+/// Subscribes with MQTT 3.1.1 at any broker on 127.0.0.1.
+pub(crate) fn subscribe_at(port: u16, filter: &str) -> Subscriber {
+    Subscriber::start(port, filter, &["-V", "mqttv311"])
+}
+
 /// A TCP port of 127.0.0.1 that nobody listens on just now.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

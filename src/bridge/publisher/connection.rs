@@ -10,9 +10,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep_until, timeout};
 
 use super::fault::Fault;
-use super::lanes::{Delivery, Reply};
+use super::lanes::Delivery;
 use super::link::{self, Commands, Granted, Link, LinkEvent, Publish, Verdict};
 use super::payload::{self, Presence};
+use super::replies::Reply;
 use super::settings::{PublisherSettings, Version};
 use super::{Core, Drain, Drained, IncomingRequest, Order};
 use crate::error::{Code, Layer, Report};
@@ -218,11 +219,7 @@ impl<'a> Session<'a> {
             self.deny("the subscription to bridge/request/# is not valid");
         }
         let birth = self.presence(Presence::Online);
-        {
-            let mut lanes = self.core.lanes();
-            lanes.counters.connections += 1;
-            lanes.begin_connection(birth, topics, granted.largest_packet);
-        }
+        self.core.lanes().begin_connection(birth, topics, granted.largest_packet);
         tracing::info!(broker = %self.settings.broker, protocol = %self.version, "connected to the broker");
         self.core.state.send_modify(|state| {
             state.connected = true;
@@ -243,7 +240,7 @@ impl<'a> Session<'a> {
             correlation_data: request.correlation_data,
         };
         let mut lanes = self.core.lanes();
-        lanes.counters.requests_refused += 1;
+        lanes.count_refused_request();
         // Fails only for a verb that is itself near the packet limit.
         let _ = lanes.push_reply(answer);
     }

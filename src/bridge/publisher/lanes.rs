@@ -17,24 +17,8 @@ use super::super::retained::RetainedTopics;
 use super::super::topics::{Topic, Topics};
 use super::link::{LARGEST_PACKET, PACKET_OVERHEAD, Publish, Verdict};
 use super::payload::{REPLAY_MARK, as_replay};
+use super::replies::{Replies, Reply};
 use super::{Counters, PublishError};
-
-/// Bounds of the replies that wait: their callers have long given up before this many matter.
-const MOST_REPLIES: usize = 256;
-const MOST_REPLY_BYTES: usize = 8 << 20;
-
-/// An answer to a request: not retained, not kept past its deadline, never written to disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The response topic.
-    pub topic: Topic,
-    /// One JSON object in UTF-8.
-    pub payload: Bytes,
-    /// When nobody waits for it any more.
-    pub deadline: Instant,
-    /// MQTT 5: what the request carried.
-    pub correlation_data: Option<Bytes>,
-}
 
 /// What was published, to be settled when the broker has answered.
 #[derive(Debug)]
@@ -59,7 +43,7 @@ pub(super) struct Lanes {
     latest: IndexMap<Topic, Latest>,
     /// States to be sent on this connection, by version and so in the order they were published.
     changed: BTreeMap<u64, Changed>,
-    replies: VecDeque<Reply>,
+    replies: Replies,
     announcement: VecDeque<Announced>,
     /// Taken from the outbox, but a state must go first.
     ahead: Option<(RecordId, Record)>,
@@ -69,7 +53,7 @@ pub(super) struct Lanes {
     live_from: RecordId,
     connected: bool,
     largest_packet: usize,
-    pub(super) counters: Counters,
+    counters: Counters,
 }
 
 struct Latest {
@@ -105,7 +89,7 @@ impl Lanes {
             outbox,
             latest: IndexMap::new(),
             changed: BTreeMap::new(),
-            replies: VecDeque::new(),
+            replies: Replies::default(),
             announcement: VecDeque::new(),
             ahead: None,
             remembered,
@@ -153,14 +137,22 @@ impl Lanes {
     pub(super) fn push_reply(&mut self, reply: Reply) -> Result<(), PublishError> {
         let correlation = reply.correlation_data.as_ref().map_or(0, Bytes::len);
         self.fits(&reply.topic, &reply.payload, correlation)?;
-        self.replies.push_back(reply);
-        self.bound_replies();
+        self.replies.push(reply);
         Ok(())
     }
 
     /// The topics that hold, or may hold, a retained message of ours.
     pub(super) fn retained_topics(&self) -> Vec<Topic> {
         self.remembered.iter().cloned().collect()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        Counters { replies_dropped: self.replies.dropped, ..self.counters }
+    }
+
+    /// The control plane did not keep up.
+    pub(super) fn count_refused_request(&mut self) {
+        self.counters.requests_refused += 1;
     }
 
     pub(super) fn outbox(&self) -> &dyn Outbox {
@@ -186,6 +178,8 @@ impl Lanes {
 
     /// A connection stands: everything not confirmed is sent again, after the announcement.
     pub(super) fn begin_connection(&mut self, birth: Publish, topics: &Topics, largest_packet: usize) {
+        self.counters.connections += 1;
+        self.remembered.insert(&birth.topic.as_str().into());
         self.outbox.rewind();
         self.ahead = None;
         self.changed.clear();
@@ -219,17 +213,11 @@ impl Lanes {
         self.connected = false;
         self.announcement.clear();
         self.changed.clear();
-        let replies: Vec<_> = on_the_way
-            .into_iter()
-            .filter_map(|delivery| match delivery {
-                Delivery::Reply(reply) => Some(reply),
-                Delivery::Presence | Delivery::Telemetry(_) | Delivery::Latest { .. } => None,
-            })
-            .collect();
-        for reply in replies.into_iter().rev() {
-            self.replies.push_front(reply);
-        }
-        self.bound_replies();
+        let replies = on_the_way.into_iter().filter_map(|delivery| match delivery {
+            Delivery::Reply(reply) => Some(reply),
+            Delivery::Presence | Delivery::Telemetry(_) | Delivery::Latest { .. } => None,
+        });
+        self.replies.put_back(replies.collect());
     }
 
     /// The next message to be sent, and how it is to be settled.
@@ -257,20 +245,14 @@ impl Lanes {
     }
 
     fn next_reply(&mut self, now: Instant) -> Option<(Publish, Delivery)> {
-        while let Some(reply) = self.replies.pop_front() {
-            if reply.deadline <= now {
-                self.counters.replies_dropped += 1;
-                continue;
-            }
-            let message = Publish {
-                topic: reply.topic.to_string(),
-                payload: reply.payload.clone(),
-                retain: false,
-                correlation_data: reply.correlation_data.clone(),
-            };
-            return Some((message, Delivery::Reply(reply)));
-        }
-        None
+        let reply = self.replies.pop(now)?;
+        let message = Publish {
+            topic: reply.topic.to_string(),
+            payload: reply.payload.clone(),
+            retain: false,
+            correlation_data: reply.correlation_data.clone(),
+        };
+        Some((message, Delivery::Reply(reply)))
     }
 
     fn next_announced(&mut self) -> Option<(Publish, Delivery)> {
@@ -402,13 +384,187 @@ impl Lanes {
         }
         Ok(())
     }
+}
 
-    fn bound_replies(&mut self) {
-        let mut bytes: usize = self.replies.iter().map(|reply| reply.payload.len()).sum();
-        while self.replies.len() > MOST_REPLIES || bytes > MOST_REPLY_BYTES {
-            let Some(dropped) = self.replies.pop_front() else { return };
-            bytes -= dropped.payload.len();
-            self.counters.replies_dropped += 1;
+#[cfg(test)]
+mod tests {
+    use super::super::super::outbox::{Limits, MemoryOutbox};
+    use super::*;
+
+    fn lanes() -> Lanes {
+        let outbox = Box::new(MemoryOutbox::new(Limits::default()));
+        Lanes::new(outbox, RetainedTopics::open(None))
+    }
+
+    fn connect(lanes: &mut Lanes) {
+        let birth = Publish {
+            topic: "g/bridge/state".into(),
+            payload: "{}".into(),
+            retain: true,
+            correlation_data: None,
+        };
+        lanes.begin_connection(birth, &Topics::new("g").unwrap(), LARGEST_PACKET);
+    }
+
+    fn telemetry(lanes: &mut Lanes, topic: &str, payload: &'static str, retain: Retain) {
+        let record = Record { topic: topic.into(), payload: payload.into(), retain };
+        lanes.append(record, Instant::now()).unwrap();
+    }
+
+    fn state(lanes: &mut Lanes, topic: &str, payload: &'static str) {
+        lanes.set_state(topic.into(), payload.into()).unwrap();
+    }
+
+    /// All that leaves now, as `topic payload`, `=` for retained; each confirmed by the broker.
+    fn flush(lanes: &mut Lanes) -> Vec<String> {
+        send(lanes)
+            .into_iter()
+            .map(|(said, delivery)| {
+                lanes.settle(delivery, Verdict::Accepted);
+                said
+            })
+            .collect()
+    }
+
+    fn send(lanes: &mut Lanes) -> Vec<(String, Delivery)> {
+        let next = || lanes.next(Instant::now());
+        std::iter::from_fn(next)
+            .map(|(message, delivery)| {
+                let sign = if message.retain { "=" } else { "" };
+                (
+                    format!("{} {sign}{}", message.topic, std::str::from_utf8(&message.payload).unwrap()),
+                    delivery,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_state_leaves_after_the_telemetry_before_it_and_ahead_of_what_follows() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        assert_eq!(flush(&mut lanes), ["g/bridge/state ={}"]);
+        telemetry(&mut lanes, "v", "1", Retain::Retained);
+        state(&mut lanes, "a", "online");
+        telemetry(&mut lanes, "e", "2", Retain::Transient);
+        state(&mut lanes, "b", "x");
+        assert_eq!(flush(&mut lanes), ["v =1", "a =online", "e 2", "b =x"]);
+        assert!(lanes.is_idle(Instant::now()));
+        assert_eq!(lanes.outbox().depth(Instant::now()).messages, 0);
+    }
+
+    #[test]
+    fn only_the_latest_of_a_state_is_sent_and_at_its_own_place() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        flush(&mut lanes);
+        state(&mut lanes, "a", "1");
+        telemetry(&mut lanes, "e", "2", Retain::Transient);
+        state(&mut lanes, "a", "3");
+        assert_eq!(flush(&mut lanes), ["e 2", "a =3"]);
+    }
+
+    #[test]
+    fn each_connection_begins_with_the_announcement_values_before_states() {
+        let mut lanes = lanes();
+        state(&mut lanes, "a", "online");
+        telemetry(&mut lanes, "v", "1", Retain::Retained);
+        telemetry(&mut lanes, "e", "2", Retain::Transient);
+        state(&mut lanes, "g/bridge/groups", "[]");
+        state(&mut lanes, "g/bridge/info", "i");
+        let announced =
+            ["g/bridge/state ={}", "g/bridge/info =i", "g/bridge/groups =[]", "v =1", "a =online"];
+        connect(&mut lanes);
+        let first: Vec<_> = announced.into_iter().chain(["e 2"]).collect();
+        assert_eq!(flush(&mut lanes), first, "the value is said once though it waits in the outbox too");
+        lanes.end_connection([]);
+        connect(&mut lanes);
+        assert_eq!(flush(&mut lanes), announced);
+    }
+
+    #[test]
+    fn what_is_not_confirmed_is_sent_again_and_older_values_as_replays() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        flush(&mut lanes);
+        for payload in [r#"{"s":1}"#, r#"{"s":2}"#, r#"{"s":3}"#] {
+            telemetry(&mut lanes, "v", payload, Retain::Retained);
         }
+        let sent = send(&mut lanes);
+        let said: Vec<_> = sent.iter().map(|(said, _)| said.as_str()).collect();
+        assert_eq!(said, [r#"v ={"s":1}"#, r#"v ={"s":2}"#, r#"v ={"s":3}"#], "live: in order, all retained");
+        lanes.end_connection(sent.into_iter().map(|(_, delivery)| delivery));
+
+        connect(&mut lanes);
+        let again = [
+            "g/bridge/state ={}",
+            r#"v ={"s":3}"#,
+            r#"v {"s":1,"replay":true}"#,
+            r#"v {"s":2,"replay":true}"#,
+        ];
+        assert_eq!(flush(&mut lanes), again);
+        assert!(lanes.is_idle(Instant::now()));
+        assert_eq!(lanes.outbox().depth(Instant::now()).messages, 0, "one confirmation settles the newest");
+    }
+
+    #[test]
+    fn a_value_that_changes_while_it_is_announced_is_not_set_back() {
+        let mut lanes = lanes();
+        telemetry(&mut lanes, "v", r#"{"s":1}"#, Retain::Retained);
+        state(&mut lanes, "a", "offline");
+        connect(&mut lanes);
+        assert_eq!(lanes.next(Instant::now()).unwrap().0.topic, "g/bridge/state");
+        telemetry(&mut lanes, "v", r#"{"s":2}"#, Retain::Retained);
+        state(&mut lanes, "a", "online");
+        assert_eq!(flush(&mut lanes), [r#"v {"s":1,"replay":true}"#, r#"v ={"s":2}"#, "a =online"]);
+    }
+
+    #[test]
+    fn a_cleared_topic_is_emptied_last_and_then_forgotten() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        flush(&mut lanes);
+        telemetry(&mut lanes, "v", r#"{"s":1}"#, Retain::Retained);
+        lanes.clear("v").unwrap();
+        assert_eq!(flush(&mut lanes), [r#"v ={"s":1}"#, "v ="]);
+        let remembered: Vec<_> = lanes.retained_topics();
+        assert_eq!(remembered.iter().map(|topic| &**topic).collect::<Vec<_>>(), ["g/bridge/state"]);
+        lanes.end_connection([]);
+        connect(&mut lanes);
+        assert_eq!(flush(&mut lanes), ["g/bridge/state ={}"]);
+    }
+
+    #[test]
+    fn replies_go_first_and_again_if_the_connection_took_them_along() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        telemetry(&mut lanes, "e", "1", Retain::Transient);
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        lanes
+            .push_reply(Reply { topic: "r".into(), payload: "ok".into(), deadline, correlation_data: None })
+            .unwrap();
+        let sent = send(&mut lanes);
+        assert_eq!(sent[0].0, "r ok");
+        lanes.end_connection(sent.into_iter().map(|(_, delivery)| delivery));
+        connect(&mut lanes);
+        assert_eq!(flush(&mut lanes), ["r ok", "g/bridge/state ={}", "e 1"]);
+    }
+
+    #[test]
+    fn what_the_broker_refuses_is_counted_and_holds_up_nothing() {
+        let mut lanes = lanes();
+        connect(&mut lanes);
+        flush(&mut lanes);
+        telemetry(&mut lanes, "e", "1", Retain::Transient);
+        let (_, delivery) = lanes.next(Instant::now()).unwrap();
+        lanes.settle(delivery, Verdict::Postponed);
+        assert_eq!(lanes.outbox().depth(Instant::now()).messages, 1, "postponed is not lost");
+        lanes.end_connection([]);
+        connect(&mut lanes);
+        for (_, delivery) in send(&mut lanes) {
+            lanes.settle(delivery, Verdict::Refused);
+        }
+        assert_eq!(lanes.outbox().depth(Instant::now()).messages, 0);
+        assert_eq!(lanes.counters().refused, 2);
     }
 }

@@ -14,6 +14,7 @@ mod fault;
 mod lanes;
 mod link;
 mod payload;
+mod replies;
 mod request;
 mod settings;
 mod task;
@@ -29,7 +30,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::lanes::Reply;
+pub use self::replies::Reply;
 pub use self::request::{IncomingRequest, LARGEST_REQUEST, RequestBody};
 pub use self::settings::{
     BackoffSettings, BrokerUrl, BrokerUrlError, Credentials, KeepAlive, KeepAliveError, Protocol,
@@ -265,7 +266,7 @@ impl PublisherHandle {
     pub fn stats(&self) -> Stats {
         let lanes = self.core.lanes();
         let outbox = lanes.outbox();
-        Stats { depth: outbox.depth(Instant::now()), dropped: outbox.dropped(), counters: lanes.counters }
+        Stats { depth: outbox.depth(Instant::now()), dropped: outbox.dropped(), counters: lanes.counters() }
     }
 
     /// The connection, now and whenever it changes.

@@ -100,6 +100,10 @@ impl Life {
             tracing::info!("the broker seems not to know MQTT 5: trying 3.1.1");
             return (fault.report, None);
         }
+        let unanswered = stood.is_none() && matches!(fault.kind, FaultKind::Closed | FaultKind::Unreadable);
+        if unanswered && self.settings.protocol == Protocol::Only(Version::V5) {
+            fault.report.hint = "the broker may know MQTT 3.1.1 alone: set mqtt.protocol to auto".into();
+        }
         let pause = match fault.kind {
             FaultKind::TakenOver => self.backoff.long_pause(),
             FaultKind::UnsupportedVersion | FaultKind::Closed | FaultKind::Unreadable | FaultKind::Other => {
