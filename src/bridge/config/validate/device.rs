@@ -142,6 +142,8 @@ fn server_address(
         within(written.logical_server_address, 0, range.clone(), &at.key("logical_server_address"), findings);
     let given: u16 =
         within(written.server_address, defaults::SERVER_ADDRESS, range, &at.key("server_address"), findings);
+    let whole = 0..=i64::MAX;
+    within::<i64>(written.serial_number, 0, whole, &at.key("serial_number"), findings);
     let kind = written.server_address_type.unwrap_or(ServerAddressType::Default);
     let physical = match kind {
         ServerAddressType::Default => {
@@ -196,12 +198,8 @@ fn from_serial_number(written: &written::Device, at: &Path, findings: &mut Findi
             hint,
         );
     }
-    let number_at = at.key("serial_number");
-    let number = required(written.serial_number, &number_at, findings)?;
-    let Ok(number) = u64::try_from(number.0) else {
-        findings.error(number_at, format!("must be 0 or more, not {}", number.0));
-        return None;
-    };
+    let number = required(written.serial_number, &at.key("serial_number"), findings)?;
+    let number = u64::try_from(number.0).ok()?;
     let formula = written.serial_number_formula.unwrap_or(defaults::SERIAL_FORMULA);
     let address = formula.apply(number);
     if address.is_none() {
