@@ -12,6 +12,10 @@ pub(crate) struct Reassembly {
     limit: usize,
 }
 
+/// Octets that each segment counts for at least: what every station can take. Otherwise a peer could send
+/// empty segments for ever.
+const SHORTEST: usize = 32;
+
 /// A segment's effect.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reassembled {
@@ -67,7 +71,8 @@ impl Reassembly {
             }
             information
         };
-        if self.octets.len().saturating_add(piece.len()) > self.limit {
+        let counted = usize::try_from(self.segments).unwrap_or(usize::MAX).saturating_mul(SHORTEST);
+        if self.octets.len().saturating_add(piece.len()).max(counted) > self.limit {
             self.clear();
             return Reassembled::TooLong;
         }
@@ -135,5 +140,7 @@ mod tests {
         assert_eq!(reassembly.push(&[1; 60], Segment::More), Reassembled::Partial);
         assert_eq!(reassembly.push(&[1; 60], Segment::More), Reassembled::TooLong);
         assert!(!reassembly.is_partial());
+        let empty = std::iter::repeat_with(|| reassembly.push(&[], Segment::More));
+        assert_eq!(empty.take(100).position(|effect| effect == Reassembled::TooLong), Some(4));
     }
 }

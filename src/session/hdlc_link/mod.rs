@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::link::{AddressCheck, LinkCounters, LinkError, LinkEvent, LinkTiming, Reply};
 use crate::wire::hdlc::{ClientAddress, Deframer, Parameters, ServerAddress};
-use station::Station;
+use station::{Line, Station};
 
 /// Octets of the longest APDU that is put together from segments, unless configured otherwise.
 pub const DEFAULT_MAX_APDU: usize = 4 * 1024 * 1024;
@@ -122,7 +122,7 @@ impl HdlcLink {
         self.drain(now);
         let timing = self.station.timing();
         self.gap = self.deframer.is_mid_frame().then(|| after(now, timing.inter_octet_timeout));
-        self.station.handle_timeout(now, self.deframer.is_mid_frame());
+        self.station.handle_timeout(now, self.line());
     }
 
     /// Acts on what is due.
@@ -132,13 +132,13 @@ impl HdlcLink {
             self.deframer.gap();
             self.drain(now);
         }
-        self.station.handle_timeout(now, self.deframer.is_mid_frame());
+        self.station.handle_timeout(now, self.line());
     }
 
     /// When [`Self::handle_timeout`] is due; `None` on an idle link.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest([self.gap, self.station.poll_timeout(self.deframer.is_mid_frame())])
+        earliest([self.gap, self.station.poll_timeout(self.line())])
     }
 
     /// Appends octets to send; false where there are none.
@@ -149,6 +149,10 @@ impl HdlcLink {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
         self.station.poll_event()
+    }
+
+    fn line(&self) -> Line {
+        if self.deframer.is_mid_frame() { Line::MidFrame } else { Line::Quiet }
     }
 
     fn drain(&mut self, now: Instant) {
