@@ -7,64 +7,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::reading::snapshot::Outcome;
+use super::reading::status::{LinkState, PollCounts};
 use crate::error::Code;
-
-/// Polls by how they ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-pub struct Polls {
-    /// Every value came.
-    pub ok: u64,
-    /// Some values did not come.
-    pub partial: u64,
-    /// Nothing came.
-    pub failed: u64,
-    /// Ticks that passed unserved.
-    pub skipped: u64,
-}
-
-/// How a poll of one group of one device ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PollStatus {
-    /// Every value came.
-    Ok,
-    /// Some values did not come.
-    Partial,
-    /// Nothing came.
-    Failed,
-}
-
-impl Polls {
-    /// Counts a poll.
-    pub const fn count(&mut self, status: PollStatus, skipped: u64) {
-        match status {
-            PollStatus::Ok => self.ok += 1,
-            PollStatus::Partial => self.partial += 1,
-            PollStatus::Failed => self.failed += 1,
-        }
-        self.skipped += skipped;
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.ok += other.ok;
-        self.partial += other.partial;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-    }
-}
-
-/// The state of a link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkState {
-    /// Open.
-    Up,
-    /// Being opened.
-    Connecting,
-    /// Closed: not needed now, or broken.
-    #[default]
-    Down,
-}
 
 /// What one link actor counts. Shared with whoever asks for the health.
 #[derive(Debug, Default)]
@@ -77,8 +22,19 @@ pub struct LinkHealth {
 #[derive(Debug, Default)]
 struct Counts {
     state: LinkState,
-    polls: Polls,
+    condition: Condition,
+    polls: PollCounts,
     errors: BTreeMap<Code, u64>,
+}
+
+/// Whether the last visit on a link went well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// It did, or there was none.
+    #[default]
+    Well,
+    /// It failed.
+    Failing,
 }
 
 impl LinkHealth {
@@ -94,8 +50,20 @@ impl LinkHealth {
     }
 
     /// A poll ended.
-    pub fn count_poll(&self, status: PollStatus, skipped: u64) {
-        self.with(|counts| counts.polls.count(status, skipped));
+    pub fn count_poll(&self, outcome: Outcome, skipped: u64) {
+        self.with(|counts| {
+            match outcome {
+                Outcome::Ok => counts.polls.ok += 1,
+                Outcome::Partial => counts.polls.partial += 1,
+                Outcome::Failed => counts.polls.failed += 1,
+            }
+            counts.polls.skipped += skipped;
+        });
+    }
+
+    /// A visit went well, or failed.
+    pub fn set_condition(&self, condition: Condition) {
+        self.with(|counts| counts.condition = condition);
     }
 
     /// Something failed.
@@ -138,7 +106,7 @@ pub struct Health {
     uptime_s: u64,
     outbox: OutboxHealth,
     queues: BTreeMap<String, u64>,
-    polls: Polls,
+    polls: PollCounts,
     errors: BTreeMap<String, u64>,
     connections: Vec<ConnectionHealth>,
 }
@@ -157,7 +125,7 @@ pub enum HealthStatus {
 struct ConnectionHealth {
     name: String,
     state: LinkState,
-    polls: Polls,
+    polls: PollCounts,
     errors: BTreeMap<String, u64>,
 }
 
@@ -170,11 +138,11 @@ impl Health {
         outbox: OutboxHealth,
         links: impl Iterator<Item = &'a LinkHealth>,
     ) -> Self {
-        let mut polls = Polls::default();
+        let mut polls = PollCounts::default();
         let mut errors: BTreeMap<String, u64> = BTreeMap::new();
         let mut queues = BTreeMap::new();
         let mut connections = Vec::new();
-        let mut last_failed = false;
+        let mut is_failing = false;
         for link in links {
             let queued = link.requests.load(Ordering::Relaxed);
             queues.insert(link.name.clone(), queued);
@@ -184,19 +152,19 @@ impl Health {
                 polls: counts.polls,
                 errors: counts.errors.iter().map(|(code, count)| (code.to_string(), *count)).collect(),
             });
-            polls.add(&connection.polls);
+            add(&mut polls, &connection.polls);
             for (code, count) in &connection.errors {
                 *errors.entry(code.clone()).or_default() += count;
             }
-            last_failed |= link.with(|counts| counts.state == LinkState::Down && counts.polls.failed > 0);
+            is_failing |= link.with(|counts| counts.condition == Condition::Failing);
             connections.push(connection);
         }
-        let degraded = outbox.dropped > 0 || last_failed;
+        let is_degraded = outbox.dropped > 0 || is_failing;
         Self {
             v: 1,
             gateway: gateway.to_owned(),
             ts: super::time::rfc3339(now),
-            status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
+            status: if is_degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
             uptime_s: started.elapsed().as_secs(),
             outbox,
             queues,
@@ -205,4 +173,11 @@ impl Health {
             connections,
         }
     }
+}
+
+fn add(sum: &mut PollCounts, other: &PollCounts) {
+    sum.ok += other.ok;
+    sum.partial += other.partial;
+    sum.failed += other.failed;
+    sum.skipped += other.skipped;
 }

@@ -1,15 +1,19 @@
 //! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
 
 pub mod backoff;
+pub mod broker;
 pub mod config;
 pub mod durable_file;
 pub mod health;
 pub mod link;
 pub mod outbox;
+pub mod outlet;
 pub mod publisher;
 pub mod reading;
 pub mod retained;
 pub mod schedule;
 pub mod seq;
+pub mod state_dir;
+pub mod supervisor;
 pub mod time;
 pub mod topics;

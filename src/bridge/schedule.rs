@@ -100,6 +100,12 @@ impl Schedule {
         self.stations.get(station)?.earliest()
     }
 
+    /// Whether anything is due.
+    #[must_use]
+    pub fn is_due(&self, now: WallMillis) -> bool {
+        self.stations.iter().filter_map(Station::earliest).any(|next| next <= now)
+    }
+
     /// Decides. A visit that is returned counts as served: its groups move on to their next ticks.
     pub fn next(&mut self, now: WallMillis) -> Next {
         let Some((deadline, _, station)) = self

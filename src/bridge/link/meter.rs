@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::failure::Failure;
 use super::memory::{MeterIdentity, MeterMemory};
 use super::settings::{Credentials, data_link};
-use crate::bridge::config::document::device::{Release, TransportSecurity};
+use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
 use crate::client::{ClientError, FileCounterStore, MeterClient};
 use crate::cosem::catalogue::ClassId;
@@ -110,6 +110,12 @@ impl Meter {
     #[must_use]
     pub const fn association(&self) -> Option<&Association> {
         self.association.as_ref()
+    }
+
+    /// Whether it is reached over HDLC.
+    #[must_use]
+    pub const fn is_hdlc(&self) -> bool {
+        !self.session.is_wrapper()
     }
 
     /// The client for calls while associated, beside what is remembered.
@@ -356,8 +362,8 @@ fn counter(data: &Data) -> Option<u32> {
     }
 }
 
-/// Whether APDUs of a device are ciphered.
+/// Whether a device uses invocation counters.
 #[must_use]
-pub fn is_ciphered(device: &Device) -> bool {
-    device.security.transport != TransportSecurity::None
+pub fn is_protected(device: &Device) -> bool {
+    device.security.is_ciphered()
 }

@@ -1,6 +1,11 @@
 //! One link and its meters: the actor that owns the port, the visits it makes, what it remembers of each meter.
 
+pub mod actor;
 pub mod failure;
 pub mod memory;
 pub mod meter;
+pub mod open;
+pub mod range;
 pub mod settings;
+pub mod station;
+pub mod visit;

@@ -1,0 +1,564 @@
+//! The actor that alone owns a link's port: it serves the link's meters one at a time, by the schedule.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::Instant as TokioInstant;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::meter::{Counters, Meter};
+use super::open::open_port;
+use super::station::{Changes, Station, StationGroup};
+use super::visit::{Found, Visited, none_of, read_values};
+use crate::bridge::backoff::Backoff;
+use crate::bridge::config::model::{Config, Connection, Device, Hold, Link, Persistence, Value};
+use crate::bridge::health::{Condition, LinkHealth};
+use crate::bridge::outlet::{Event, GroupOf, Outlet};
+use crate::bridge::reading::json::Json;
+use crate::bridge::reading::snapshot::{Cycle, Item, Outcome, ProfileEntry};
+use crate::bridge::reading::status::{DeviceState, LinkState, Severity};
+use crate::bridge::schedule::{DueGroup, Next, Schedule, Visit, WallMillis};
+use crate::client::ClientError;
+use crate::error::{Code, Layer, Report};
+use crate::session::error::Recovery;
+use crate::transport::{Driver, Port};
+
+/// An association is released when the meter's next visit is further away: most meters serve one client at a time.
+const RELEASE_AFTER_MS: i64 = 100_000;
+
+/// The longest sleep between looks at the wall clock, which may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How long the meters of a link have to take leave when the bridge stops.
+const LEAVE_TIME: Duration = Duration::from_secs(3);
+
+/// The actor of one link.
+#[derive(Debug)]
+pub struct LinkActor {
+    connection: Arc<Connection>,
+    stations: Vec<Station>,
+    schedule: Schedule,
+    outlet: Outlet,
+    health: Arc<LinkHealth>,
+    port: Option<Driver<Port>>,
+    /// The station whose association is open.
+    current: Option<usize>,
+    pause: Backoff,
+    last_failure: Option<Report>,
+    slept_until: WallMillis,
+}
+
+impl LinkActor {
+    /// The actor of a connection with all its active devices; `None` where it has none.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        connection: &Connection,
+        counters: &Counters,
+        outlet: Outlet,
+        health: Arc<LinkHealth>,
+    ) -> Option<Self> {
+        let connection = Arc::new(connection.clone());
+        let now = wall_now();
+        let mut schedule = Schedule::new();
+        let mut stations = Vec::new();
+        for device in config.devices_of(&connection.name).filter(|device| config.is_active(device)) {
+            let station = schedule.add_station();
+            let mut groups = Vec::new();
+            for group in config.groups.values().filter(|group| group.enabled) {
+                let values: Vec<Value> = group
+                    .values
+                    .iter()
+                    .filter(|value| value.enabled && value.devices.contains(&device.name))
+                    .cloned()
+                    .collect();
+                if values.is_empty() {
+                    continue;
+                }
+                schedule.add_group(station, millis(group.interval), millis(group.offset), now);
+                let mut labels = device.labels.clone();
+                labels.extend(group.labels.clone());
+                groups.push(StationGroup { name: group.name.to_string(), labels, values });
+            }
+            let device: Arc<Device> = Arc::new(device.clone());
+            let meter = Meter::new(Arc::clone(&device), Arc::clone(&connection), counters.clone());
+            stations.push(Station::new(device, meter, groups));
+        }
+        (!stations.is_empty()).then(|| Self {
+            connection,
+            stations,
+            schedule,
+            outlet,
+            health,
+            port: None,
+            current: None,
+            pause: Backoff::link(),
+            last_failure: None,
+            slept_until: now,
+        })
+    }
+
+    /// Serves the link until `stop`; then its meters take leave.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let now = wall_now();
+            if now < self.slept_until {
+                self.schedule.clock_stepped(now);
+            }
+            let deadline = match self.schedule.next(now) {
+                Next::Now(visit) => {
+                    let mut visiting = std::pin::pin!(self.visit(visit));
+                    tokio::select! {
+                        () = &mut visiting => {}
+                        // The exchange under way may end, within reason.
+                        () = stop.cancelled() => {
+                            let _ = tokio::time::timeout(LEAVE_TIME, visiting).await;
+                        }
+                    }
+                    continue;
+                }
+                Next::NotBefore(at) => Some(sleep_time(at, now)),
+                Next::Never => None,
+            };
+            self.slept_until = now;
+            let wake = deadline.map(|time| TokioInstant::now() + time);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(wake) => {}
+                () = self.listen() => {}
+            }
+        }
+        let _ = tokio::time::timeout(LEAVE_TIME, self.leave_current()).await;
+        self.close_port();
+    }
+
+    /// Hears what the meter says unasked while nothing is due; returns when the port is gone.
+    async fn listen(&mut self) {
+        loop {
+            let (Some(port), Some(index)) = (&mut self.port, self.current) else {
+                return std::future::pending().await;
+            };
+            let Some(Station { meter: Ok(meter), .. }) = self.stations.get_mut(index) else {
+                return std::future::pending().await;
+            };
+            let (mut client, _) = meter.client(port);
+            match client.idle().await {
+                Ok(apdu) => self.hand_on(index, vec![apdu]).await,
+                Err(error) => {
+                    tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");
+                    self.close_port();
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn visit(&mut self, visit: Visit) {
+        let begun = Instant::now();
+        let late_from = Timestamp::now();
+        let Some(station) = self.stations.get(visit.station) else { return };
+        let groups: Vec<(usize, DueGroup)> = visit.groups.iter().map(|due| (due.group, *due)).collect();
+        let values: Vec<Value> = groups
+            .iter()
+            .filter_map(|(group, _)| station.groups.get(*group))
+            .flat_map(|group| group.values.clone())
+            .collect();
+        let skipped: u64 = visit.groups.iter().map(|due| due.skipped).sum();
+        let device = station.device.name.to_string();
+        let (found, ended) = match self.pause_of(visit.station) {
+            Some(report) => (none_of(&values, &report), Ended::LeftAlone(report)),
+            None => match self.attempt(visit.station, &values).await {
+                Ok(Visited { found, broken }) => {
+                    (found, Ended::Visited(broken.as_ref().map(ClientError::report)))
+                }
+                Err(Failure { report, .. }) => (none_of(&values, &report), Ended::Failed(report)),
+            },
+        };
+        let ts = Timestamp::now();
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let error = ended.error().cloned();
+        let mut found = found.into_iter();
+        let mut worst = Outcome::Ok;
+        for (group, due) in &groups {
+            let cycle = Cycle {
+                tick: Timestamp::from_millisecond(due.tick).unwrap_or(late_from),
+                late_ms: u64::try_from(late_from.as_millisecond().saturating_sub(due.tick)).unwrap_or(0),
+                ts,
+                duration_ms,
+                error: error.clone(),
+            };
+            let ended = self.publish(visit.station, *group, &cycle, &mut found).await;
+            worst = worse(worst, ended);
+            self.health.count_poll(ended, due.skipped);
+        }
+        if let Some(station) = self.stations.get_mut(visit.station) {
+            station.status.polls.skipped += skipped;
+        }
+        let changes = self.account(visit.station, &ended, worst);
+        self.announce(&device, changes, error.as_ref()).await;
+        self.after_visit(visit.station).await;
+        self.say_status(visit.station);
+    }
+
+    /// Why the meter is left alone in this cycle, if so.
+    fn pause_of(&self, index: usize) -> Option<Report> {
+        let now = Instant::now();
+        if let Some(report) = self.stations.get(index)?.pause(now) {
+            return Some(report);
+        }
+        let link_waits = self.port.is_none() && self.pause.until(now).is_some();
+        self.last_failure.clone().filter(|_| link_waits)
+    }
+
+    /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
+    async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+        let reused = self.current == Some(index);
+        let outcome = self.visit_once(index, values).await;
+        let failed = match &outcome {
+            Err(failure) => Some(failure.clone()),
+            Ok(visited) => visited.broken.clone().map(Failure::from).filter(|_| nothing_good(&visited.found)),
+        };
+        let Some(failure) = failed else {
+            if let Ok(Visited { broken: Some(error), .. }) = &outcome {
+                let failure = Failure::from(error.clone());
+                self.recover(index, &failure).await;
+            }
+            return outcome;
+        };
+        self.recover(index, &failure).await;
+        let stale = matches!(failure.recovery, Recovery::ReopenLink | Recovery::Reassociate);
+        if !(reused && stale) {
+            return Err(failure);
+        }
+        tracing::debug!(device = %self.stations[index].device.name, code = %failure.report.code, "once more on a fresh connection");
+        let outcome = self.visit_once(index, values).await;
+        let failed = match &outcome {
+            Err(failure) => Some(failure.clone()),
+            Ok(visited) => visited.broken.clone().map(Failure::from),
+        };
+        if let Some(failure) = failed {
+            self.recover(index, &failure).await;
+        }
+        outcome
+    }
+
+    async fn visit_once(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+        if self.current.is_some_and(|current| current != index) {
+            self.leave_current().await;
+        }
+        self.open().await?;
+        let (Some(port), Some(station)) = (&mut self.port, self.stations.get_mut(index)) else {
+            return Err(Failure::of_meter(internal("a link without its port or station")));
+        };
+        let device = Arc::clone(&station.device);
+        let meter = station.meter.as_mut().map_err(|report| Failure::of_meter(report.clone()))?;
+        if self.current != Some(index) {
+            self.current = Some(index);
+            let known = meter.memory.identity.clone();
+            meter.associate(port).await?;
+            let renamed = known.logical_device_name.is_some()
+                && known.logical_device_name != meter.memory.identity.logical_device_name;
+            station.associated();
+            if renamed {
+                self.say_identity_changed(index).await;
+            }
+        }
+        let (Some(port), Some(Station { meter: Ok(meter), .. })) =
+            (&mut self.port, self.stations.get_mut(index))
+        else {
+            return Err(Failure::of_meter(internal("a link without its port or station")));
+        };
+        let (mut client, memory) = meter.client(port);
+        let wanted: Vec<&Value> = values.iter().collect();
+        let visited = read_values(&mut client, memory, &device, &wanted).await;
+        let notifications = client.take_notifications();
+        self.hand_on(index, notifications).await;
+        Ok(visited)
+    }
+
+    async fn open(&mut self) -> Result<(), Failure> {
+        if self.port.is_some() {
+            return Ok(());
+        }
+        self.health.set_state(LinkState::Connecting);
+        match open_port(&self.connection).await {
+            Ok(port) => {
+                self.port = Some(Driver::new(port));
+                self.pause.succeeded();
+                self.health.set_state(LinkState::Up);
+                Ok(())
+            }
+            Err(error) => {
+                self.health.set_state(LinkState::Down);
+                self.pause.failed(Instant::now(), fastrand::f64());
+                let failure = Failure::from(error);
+                self.last_failure = Some(failure.report.clone());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Leaves the link in a state from which the next visit can start.
+    async fn recover(&mut self, index: usize, failure: &Failure) {
+        match failure.recovery {
+            Recovery::ReportOnly => {}
+            Recovery::ReopenLink => self.close_port(),
+            Recovery::Reassociate | Recovery::BackOffMeter if self.current == Some(index) => {
+                self.leave_current().await;
+            }
+            Recovery::Reassociate | Recovery::BackOffMeter => {}
+        }
+    }
+
+    fn close_port(&mut self) {
+        self.port = None;
+        self.health.set_state(LinkState::Down);
+        if let Some(station) = self.current.take().and_then(|index| self.stations.get_mut(index)) {
+            station.dissociated(LinkState::Down);
+            if let Ok(meter) = &mut station.meter {
+                meter.forget_session();
+            }
+        }
+    }
+
+    async fn leave_current(&mut self) {
+        let Some(index) = self.current.take() else { return };
+        if let (Some(port), Some(station)) = (&mut self.port, self.stations.get_mut(index)) {
+            if let Ok(meter) = &mut station.meter {
+                meter.leave(port).await;
+            }
+            station.dissociated(LinkState::Up);
+        }
+    }
+
+    /// Publishes what was found of a group, and takes it from `found`.
+    async fn publish(
+        &self,
+        index: usize,
+        group: usize,
+        cycle: &Cycle,
+        found: &mut impl Iterator<Item = Found>,
+    ) -> Outcome {
+        let Some(station) = self.stations.get(index) else { return Outcome::Failed };
+        let Some(group) = station.groups.get(group) else { return Outcome::Failed };
+        let of = GroupOf {
+            device: station.device.name.as_str(),
+            serial: station.serial(),
+            group: &group.name,
+            labels: &group.labels,
+        };
+        let found: Vec<(&Value, Found)> = group.values.iter().zip(found).collect();
+        let mut items = Vec::with_capacity(found.len());
+        for (value, found) in &found {
+            let item = match found {
+                Found::Value(reading) => {
+                    self.outlet.value(of, reading, cycle.ts, cycle.duration_ms).await;
+                    if let Some(error) = &reading.error {
+                        self.health.count_error(error.code);
+                    }
+                    Item::Value(reading)
+                }
+                Found::Rows(rows) => {
+                    let obis = value.obis.unwrap_or(crate::wire::obis::Obis::new(0, 0, 0, 0, 0, 0));
+                    let mut entry = ProfileEntry { obis, rows: 0, first: None, last: None, read_id: None };
+                    let error = match rows {
+                        Ok(rows) => {
+                            let published =
+                                self.outlet.rows(of, value.name.as_str(), obis, rows, cycle.ts).await;
+                            entry.rows = published.rows;
+                            entry.first.clone_from(&rows.rows.first);
+                            entry.last.clone_from(&rows.rows.last);
+                            entry.read_id = Some(published.read_id);
+                            None
+                        }
+                        Err(error) => {
+                            self.health.count_error(error.code);
+                            Some(error.clone())
+                        }
+                    };
+                    Item::Profile(entry, error)
+                }
+            };
+            items.push((value.name.as_str(), item));
+        }
+        self.outlet.snapshot(of, cycle, items.iter().map(|(name, item)| (*name, item))).await
+    }
+
+    fn account(&mut self, index: usize, ended: &Ended, worst: Outcome) -> Changes {
+        let Some(station) = self.stations.get_mut(index) else { return Changes::default() };
+        match ended {
+            Ended::Visited(broken) => {
+                self.health.set_condition(Condition::Well);
+                station.visited(worst, broken.as_ref())
+            }
+            Ended::Failed(report) => {
+                self.health.count_error(report.code);
+                self.health.set_condition(Condition::Failing);
+                tracing::warn!(device = %station.device.name, connection = %self.connection.name,
+                    code = %report.code, message = %report.message, "a visit failed");
+                station.failed(report, Instant::now())
+            }
+            Ended::LeftAlone(_) => station.left_alone(),
+        }
+    }
+
+    async fn announce(&self, device: &str, changes: Changes, error: Option<&Report>) {
+        let details = |report: &Report| {
+            Json::Object(vec![
+                ("layer".into(), Json::Text(report.layer.as_str().to_owned())),
+                ("message".into(), Json::Text(report.message.clone())),
+                ("hint".into(), Json::Text(report.hint.to_string())),
+            ])
+        };
+        let nothing = Json::Object(Vec::new());
+        let data = error.map_or(nothing, details);
+        if let Some(state) = changes.availability {
+            self.outlet.availability(device, state);
+            let (kind, severity) = match state {
+                DeviceState::Online => ("online", Severity::Info),
+                DeviceState::Offline => ("offline", Severity::Warning),
+            };
+            let code = error.map(|error| error.code);
+            self.outlet
+                .event(Event { kind, severity, device: Some(device), connection: None, code, data: &data })
+                .await;
+        }
+        if changes.locked_out
+            && let Some(error) = error
+        {
+            tracing::error!(device, code = %error.code, "the meter refused us too often and is left alone");
+            let mut report = error.clone();
+            report.message = format!("no more attempts, or the meter may lock us out: {}", error.message);
+            let event = Event {
+                kind: "error",
+                severity: Severity::Error,
+                device: Some(device),
+                connection: None,
+                code: Some(error.code),
+                data: &details(&report),
+            };
+            self.outlet.event(event).await;
+        }
+    }
+
+    async fn say_identity_changed(&self, index: usize) {
+        let Some(station) = self.stations.get(index) else { return };
+        let name = station.status.identity.logical_device_name.clone().unwrap_or_default();
+        let data = Json::Object(vec![("logical_device_name".into(), Json::Text(name))]);
+        self.outlet
+            .event(Event {
+                kind: "identity_changed",
+                severity: Severity::Warning,
+                device: Some(station.device.name.as_str()),
+                connection: None,
+                code: None,
+                data: &data,
+            })
+            .await;
+    }
+
+    async fn hand_on(&self, index: usize, notifications: Vec<Vec<u8>>) {
+        let Some(station) = self.stations.get(index) else { return };
+        for apdu in notifications {
+            let hex = apdu.iter().map(|byte| format!("{byte:02x}")).collect();
+            let data = Json::Object(vec![("apdu".into(), Json::Text(hex))]);
+            self.outlet
+                .event(Event {
+                    kind: "notification",
+                    severity: Severity::Info,
+                    device: Some(station.device.name.as_str()),
+                    connection: None,
+                    code: None,
+                    data: &data,
+                })
+                .await;
+        }
+    }
+
+    /// Keeps open what the next visit will need, and nothing else.
+    async fn after_visit(&mut self, index: usize) {
+        let now = wall_now();
+        let Some(station) = self.stations.get(index) else { return };
+        let holds = self.connection.hold == Hold::Hold || station.device.hold == Hold::Hold;
+        let next = self.schedule.next_visit(index);
+        let is_far = next.is_none_or(|next| next - now > RELEASE_AFTER_MS);
+        let per_cycle =
+            matches!(&self.connection.link, Link::Tcp(tcp) if tcp.persistence == Persistence::PerCycle);
+        if self.current == Some(index) && (per_cycle || is_far && !holds) {
+            self.leave_current().await;
+        }
+        if per_cycle && !self.schedule.is_due(now) {
+            self.close_port();
+        }
+    }
+
+    fn say_status(&mut self, index: usize) {
+        let outlet = &self.outlet;
+        let Some(station) = self.stations.get_mut(index) else { return };
+        let device = Arc::clone(&station.device);
+        if let Some(status) = station.status_to_say(Instant::now()) {
+            outlet.status(device.name.as_str(), status);
+        }
+    }
+}
+
+/// How a visit ended.
+#[derive(Debug)]
+enum Ended {
+    /// There were answers; the report says what broke it off, if anything did.
+    Visited(Option<Report>),
+    /// There were none.
+    Failed(Report),
+    /// It was not tried.
+    LeftAlone(Report),
+}
+
+impl Ended {
+    const fn error(&self) -> Option<&Report> {
+        match self {
+            Self::Visited(_) => None,
+            Self::Failed(report) | Self::LeftAlone(report) => Some(report),
+        }
+    }
+}
+
+fn nothing_good(found: &[Found]) -> bool {
+    found.iter().all(|found| match found {
+        Found::Value(reading) => reading.error.is_some(),
+        Found::Rows(rows) => rows.is_err(),
+    })
+}
+
+const fn worse(one: Outcome, other: Outcome) -> Outcome {
+    match (one, other) {
+        (Outcome::Failed, _) | (_, Outcome::Failed) => Outcome::Failed,
+        (Outcome::Partial, _) | (_, Outcome::Partial) => Outcome::Partial,
+        (Outcome::Ok, Outcome::Ok) => Outcome::Ok,
+    }
+}
+
+fn internal(message: &str) -> Report {
+    Report::new(Code::Internal, Layer::Internal, message)
+}
+
+fn wall_now() -> WallMillis {
+    Timestamp::now().as_millisecond()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn sleep_time(at: WallMillis, now: WallMillis) -> Duration {
+    let millis = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
+    Duration::from_millis(millis).min(LONGEST_SLEEP)
+}
+
+async fn sleep_until(wake: Option<TokioInstant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,241 @@
+//! A device on its link as the bridge sees it: pauses after failures, availability, status, counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::meter::{Association, Meter};
+use super::visit::time_rules;
+use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
+use crate::bridge::config::model::{Device, Value};
+use crate::bridge::reading::snapshot::Outcome;
+use crate::bridge::reading::status::{
+    AssociationState, ClockStatus, DeviceState, DeviceStatus, HdlcStatus, IdentityStatus, LinkState,
+    Negotiated, SecurityStatus,
+};
+use crate::error::Report;
+
+/// How long an unchanged status stays unsaid.
+const STATUS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Failed visits in a row after which a device is offline.
+const OFFLINE_AFTER: u32 = 2;
+
+/// A group as one device has it.
+#[derive(Debug)]
+pub struct StationGroup {
+    /// The group's name.
+    pub name: String,
+    /// Labels of the device and of the group, whose own go first.
+    pub labels: BTreeMap<String, String>,
+    /// Its enabled values of this device.
+    pub values: Vec<Value>,
+}
+
+/// A device on its link.
+#[derive(Debug)]
+pub struct Station {
+    /// Its configuration.
+    pub device: Arc<Device>,
+    /// The meter, or why it cannot be talked to at all.
+    pub meter: Result<Meter, Report>,
+    /// Its groups, by their index in the schedule.
+    pub groups: Vec<StationGroup>,
+    /// What is published of it.
+    pub status: DeviceStatus,
+    pause: Backoff,
+    lock_out: Backoff,
+    failed_visits: u32,
+    said: Option<(Instant, DeviceStatus)>,
+}
+
+/// What a visit changed for subscribers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The availability turned.
+    pub availability: Option<DeviceState>,
+    /// The meter has refused us so often that it is left alone.
+    pub locked_out: bool,
+}
+
+impl Station {
+    /// A device that has not been visited.
+    #[must_use]
+    pub fn new(device: Arc<Device>, meter: Result<Meter, Report>, groups: Vec<StationGroup>) -> Self {
+        let security = SecurityStatus {
+            authentication: device.security.access.to_string(),
+            transport: device.security.transport.to_string(),
+            suite: device.security.suite.id(),
+        };
+        Self {
+            device,
+            meter,
+            groups,
+            status: DeviceStatus { security, ..DeviceStatus::default() },
+            pause: Backoff::meter(),
+            lock_out: Backoff::lock_out(),
+            failed_visits: 0,
+            said: None,
+        }
+    }
+
+    /// The serial number, as configured or as the meter says.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        let told = self.meter.as_ref().ok().and_then(|meter| meter.memory.identity.serial.as_deref());
+        self.device.identity.serial.as_deref().or(told)
+    }
+
+    /// Why the meter is not to be visited now, if so.
+    #[must_use]
+    pub fn pause(&self, now: Instant) -> Option<Report> {
+        if let Err(report) = &self.meter {
+            return Some(report.clone());
+        }
+        let locked = self.lock_out.failures() >= MAX_REFUSALS;
+        let waits = self.pause.until(now).is_some() || self.lock_out.until(now).is_some();
+        if locked || waits { self.status.last_error.clone() } else { None }
+    }
+
+    /// Takes note of a visit that brought answers.
+    pub fn visited(&mut self, outcome: Outcome, error: Option<&Report>) -> Changes {
+        self.pause.succeeded();
+        self.lock_out.succeeded();
+        self.failed_visits = 0;
+        self.count(outcome);
+        self.status.last_ok = Some(Timestamp::now());
+        self.status.backoff_until = None;
+        if let Some(error) = error {
+            self.status.last_error = Some(error.clone());
+        }
+        Changes { availability: self.turn(DeviceState::Online), locked_out: false }
+    }
+
+    /// Takes note of a visit that failed as a whole.
+    pub fn failed(&mut self, report: &Report, now: Instant) -> Changes {
+        self.failed_visits = self.failed_visits.saturating_add(1);
+        self.count(Outcome::Failed);
+        self.status.last_error = Some(report.clone());
+        let refused = is_refusal(report.code, report.dlms);
+        let until = if refused {
+            self.lock_out.failed(now, fastrand::f64());
+            self.lock_out.until(now)
+        } else {
+            self.pause.failed(now, fastrand::f64());
+            self.pause.until(now)
+        };
+        self.status.backoff_until = until.and_then(|until| Timestamp::now().checked_add(until - now).ok());
+        Changes {
+            availability: self.offline_if_due(),
+            locked_out: refused && self.lock_out.failures() == MAX_REFUSALS,
+        }
+    }
+
+    /// Takes note of a cycle in which the meter, or its link, was left alone.
+    pub fn left_alone(&mut self) -> Changes {
+        self.count(Outcome::Failed);
+        self.failed_visits = self.failed_visits.saturating_add(1);
+        Changes { availability: self.offline_if_due(), locked_out: false }
+    }
+
+    /// The next visit is tried whatever happened before.
+    pub fn forgive(&mut self) {
+        self.pause.succeeded();
+        self.lock_out.succeeded();
+        self.status.backoff_until = None;
+    }
+
+    fn offline_if_due(&mut self) -> Option<DeviceState> {
+        if self.failed_visits >= OFFLINE_AFTER { self.turn(DeviceState::Offline) } else { None }
+    }
+
+    fn turn(&mut self, state: DeviceState) -> Option<DeviceState> {
+        let turned = self.status.state != Some(state);
+        self.status.state = Some(state);
+        turned.then_some(state)
+    }
+
+    const fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => self.status.polls.ok += 1,
+            Outcome::Partial => self.status.polls.partial += 1,
+            Outcome::Failed => self.status.polls.failed += 1,
+        }
+    }
+
+    /// Takes over what an association showed.
+    pub fn associated(&mut self) {
+        let Ok(meter) = &self.meter else { return };
+        let Some(Association { link, negotiated, clock }) = meter.association() else { return };
+        self.status.link = LinkState::Up;
+        self.status.association = AssociationState::Associated;
+        self.status.identity = IdentityStatus {
+            logical_device_name: meter.memory.identity.logical_device_name.clone(),
+            serial: meter.memory.identity.serial.clone(),
+            system_title: negotiated.server_title.map(|title| title.to_string()),
+        };
+        self.status.negotiated = Some(Negotiated {
+            max_pdu: Some(negotiated.max_send_pdu.unwrap_or(0)),
+            conformance: negotiated.conformance.names().map(str::to_owned).collect(),
+            hdlc: meter.is_hdlc().then_some(HdlcStatus {
+                info_tx: link.max_send,
+                info_rx: link.max_receive,
+                window_tx: link.send_window,
+                window_rx: link.receive_window,
+            }),
+        });
+        if let Some(clock) = clock {
+            let now = Timestamp::now();
+            let offset_s = self.clock_offset(clock, now);
+            self.status.clock = offset_s.map(|offset_s| ClockStatus { offset_s, measured_at: now });
+        }
+    }
+
+    /// Seconds that the meter's clock is ahead; `None` where its time is not complete or its offset not known.
+    fn clock_offset(&self, clock: &crate::wire::date_time::DateTime, now: Timestamp) -> Option<f64> {
+        let rules = time_rules(&self.device);
+        let utc_millis = clock.utc_millis(rules.deviation).or_else(|| {
+            let local = Timestamp::from_millisecond(clock.local_millis()?).ok()?;
+            let civil = local.to_zoned(TimeZone::UTC).datetime();
+            let zoned = civil.to_zoned(rules.time_zone.clone()?).ok()?;
+            Some(zoned.timestamp().as_millisecond())
+        })?;
+        // Milliseconds of any plausible offset fit a double.
+        #[allow(clippy::cast_precision_loss, reason = "an offset between two clocks")]
+        let seconds = utc_millis.checked_sub(now.as_millisecond())? as f64 / 1000.0;
+        Some(seconds)
+    }
+
+    /// The association, or the link under it, is gone.
+    pub const fn dissociated(&mut self, link: LinkState) {
+        self.status.link = link;
+        self.status.association = AssociationState::None;
+    }
+
+    /// The status, if it is to be said now: on change, else once a minute.
+    pub fn status_to_say(&mut self, now: Instant) -> Option<&DeviceStatus> {
+        let is_due = self.said.as_ref().is_none_or(|(at, said)| {
+            now.duration_since(*at) >= STATUS_INTERVAL || steady(said) != steady(&self.status)
+        });
+        if !is_due {
+            return None;
+        }
+        self.said = Some((now, self.status.clone()));
+        Some(&self.status)
+    }
+}
+
+/// A status without what changes with every visit.
+fn steady(status: &DeviceStatus) -> DeviceStatus {
+    DeviceStatus {
+        last_ok: None,
+        clock: None,
+        invocation_counter: None,
+        polls: Default::default(),
+        backoff_until: None,
+        ..status.clone()
+    }
+}

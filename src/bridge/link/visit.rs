@@ -1,0 +1,438 @@
+//! One visit to a meter: the attributes of all due values in as few requests as possible, then the profiles.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::memory::{MeterMemory, Objects};
+use super::meter::attribute;
+use super::range::range_bounds;
+use crate::bridge::config::document::device::Deviation;
+use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
+use crate::bridge::config::model::{Device, Selection as Configured, Value};
+use crate::bridge::config::object::Unit as ConfiguredUnit;
+use crate::bridge::reading::compact::{self, compact_reading};
+use crate::bridge::reading::meter_time::TimeRules;
+use crate::bridge::reading::object::{Answer, ObjectReading, reading};
+use crate::bridge::reading::plan::{Extent, Form, ReadingPlan, Selection, plan};
+use crate::bridge::reading::profile_rows::{ColumnSource, Columns, Rows};
+use crate::bridge::reading::scale::{Overrides, UnitOverride, scaler_unit};
+use crate::bridge::reading::value::{Confidence, Identity, Reading};
+use crate::client::profile::{self, ProfileLayout};
+use crate::client::{ClientError, MeterClient};
+use crate::cosem::catalogue::ClassId;
+use crate::cosem::object_list::ObjectList;
+use crate::cosem::profile::NullCells;
+use crate::cosem::scaler_unit::ScalerUnit;
+use crate::cosem::unit::Unit;
+use crate::error::{Code, Layer, Report};
+use crate::wire::data::Data;
+use crate::wire::date_time::DeviationSense;
+use crate::wire::obis::Obis;
+use crate::wire::xdlms::AttributeRequest;
+
+const ASSOCIATION: Obis = Obis::new(0, 0, 40, 0, 0, 255);
+
+/// Attributes that are tried of an object of an unknown class.
+const MAX_UNKNOWN_ATTRIBUTES: i8 = 32;
+
+/// What a visit found of one value.
+#[derive(Debug)]
+pub enum Found {
+    /// A value.
+    Value(Box<Reading>),
+    /// Rows of a profile.
+    Rows(Result<FoundRows, Report>),
+}
+
+/// Rows of a profile, ready to be published.
+#[derive(Debug)]
+pub struct FoundRows {
+    /// The rows.
+    pub rows: Rows,
+    /// Seconds between them.
+    pub capture_period: u32,
+}
+
+/// What a visit came to: something for each value, and why it ended early if it did.
+#[derive(Debug)]
+pub struct Visited {
+    /// In the order of the values asked for.
+    pub found: Vec<Found>,
+    /// What broke the visit off; what was not read by then bears this error.
+    pub broken: Option<ClientError>,
+}
+
+/// Reads values of one meter.
+pub async fn read_values<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    memory: &mut MeterMemory,
+    device: &Device,
+    values: &[&Value],
+) -> Visited {
+    let mut visit = Visit { client, memory, rules: time_rules(device), broken: None };
+    let found = visit.read(values).await;
+    Visited { found, broken: visit.broken }
+}
+
+/// How the date-times of a device are understood.
+#[must_use]
+pub fn time_rules(device: &Device) -> TimeRules {
+    TimeRules { time_zone: device.time_zone.clone(), deviation: deviation_sense(device.deviation) }
+}
+
+const fn deviation_sense(deviation: Deviation) -> DeviationSense {
+    match deviation {
+        Deviation::Standard => DeviationSense::Standard,
+        Deviation::Reversed => DeviationSense::Reversed,
+        Deviation::Ignore => DeviationSense::Ignore,
+    }
+}
+
+const fn null_cells(configured: ConfiguredNullCells) -> NullCells {
+    match configured {
+        ConfiguredNullCells::Null => NullCells::Null,
+        ConfiguredNullCells::Previous => NullCells::Previous,
+    }
+}
+
+struct Visit<'v, 'c, S> {
+    client: &'v mut MeterClient<'c, S>,
+    memory: &'v mut MeterMemory,
+    rules: TimeRules,
+    broken: Option<ClientError>,
+}
+
+/// A value with what is to be read for it.
+struct Planned<'a> {
+    value: &'a Value,
+    obis: Obis,
+    class: ClassId,
+    version: Option<u8>,
+    plan: ReadingPlan,
+    overrides: Overrides,
+}
+
+/// Attributes to read, each once, and their answers.
+#[derive(Default)]
+struct Attributes {
+    index: HashMap<(ClassId, Obis, i8), usize>,
+    requests: Vec<AttributeRequest>,
+    answers: Vec<Result<Data, Report>>,
+}
+
+impl Attributes {
+    fn ask(&mut self, class: ClassId, obis: Obis, id: i8) {
+        self.index.entry((class, obis, id)).or_insert_with(|| {
+            self.requests.push(attribute(class, obis, id));
+            self.requests.len() - 1
+        });
+    }
+
+    fn answer(&self, class: ClassId, obis: Obis, id: i8) -> Option<&Result<Data, Report>> {
+        self.answers.get(*self.index.get(&(class, obis, id))?)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
+    async fn read(&mut self, values: &[&Value]) -> Vec<Found> {
+        if values.iter().any(|value| needs_objects(value)) {
+            self.read_objects().await;
+        }
+        let planned: Vec<Result<Planned<'_>, Box<Reading>>> =
+            values.iter().map(|value| self.plan(value)).collect();
+        let attributes = self.read_attributes(&planned).await;
+        let mut found = Vec::with_capacity(planned.len());
+        for item in planned {
+            found.push(match item {
+                Err(refused) => Found::Value(refused),
+                Ok(planned) if planned.plan.form == Form::Rows => Found::Rows(self.rows(&planned).await),
+                Ok(planned) => Found::Value(Box::new(self.value(&planned, &attributes).await)),
+            });
+        }
+        found
+    }
+
+    fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {
+        let class = value.class;
+        let Some(obis) = value.obis else {
+            let message = "short names need a device with logical_name_referencing off";
+            let error = Report::new(Code::InvalidArgument, Layer::Config, message);
+            return Err(Box::new(Reading::bad(identity(value), error)));
+        };
+        let object = self.memory.objects().and_then(|objects| objects.find(obis, Some(class)));
+        let version = object.map(|object| object.version);
+        let access = object.and_then(|object| object.access.as_ref());
+        let selection = match &value.selection {
+            Configured::Usual => Selection::Usual,
+            Configured::One(id) => Selection::One(*id),
+            Configured::Many(ids) => Selection::Many(ids),
+            Configured::All => Selection::All,
+        };
+        let overrides = overrides(value);
+        Ok(Planned { value, obis, class, version, plan: plan(class, version, selection, access), overrides })
+    }
+
+    async fn read_attributes(&mut self, planned: &[Result<Planned<'_>, Box<Reading>>]) -> Attributes {
+        let mut attributes = Attributes::default();
+        for item in planned.iter().flatten().filter(|item| item.plan.form != Form::Rows) {
+            for &id in &item.plan.attributes {
+                attributes.ask(item.class, item.obis, id);
+            }
+            let is_known = self.memory.scaler_units.contains_key(&(item.class, item.obis));
+            if let Some(id) = item.plan.scaler_unit.filter(|_| !is_known && !item.overrides.are_complete()) {
+                attributes.ask(item.class, item.obis, id);
+            }
+        }
+        let requests = attributes.requests.clone();
+        let lists = &mut self.memory.lists;
+        if let Err(error) = self.client.read_attributes(requests, lists, &mut attributes.answers).await {
+            attributes.answers.resize(attributes.requests.len(), Err(error.report()));
+            self.broken = Some(error);
+        }
+        for item in planned.iter().flatten() {
+            let Some(id) = item.plan.scaler_unit else { continue };
+            if let Some(Ok(data)) = attributes.answer(item.class, item.obis, id)
+                && let Some(scaler_unit) = ScalerUnit::from_data(data)
+            {
+                self.memory.scaler_units.insert((item.class, item.obis), scaler_unit);
+            }
+        }
+        attributes
+    }
+
+    async fn value(&mut self, item: &Planned<'_>, attributes: &Attributes) -> Reading {
+        let mut answers: Vec<Answer> = item
+            .plan
+            .attributes
+            .iter()
+            .filter_map(|&id| {
+                let data = attributes.answer(item.class, item.obis, id)?.clone();
+                Some(Answer { attribute: id, data })
+            })
+            .collect();
+        match item.plan.form {
+            Form::CompactBuffer => return self.compact(item, &answers).await,
+            Form::Members if item.plan.extent == Extent::Open => self.read_on(item, &mut answers).await,
+            _ => {}
+        }
+        let scaler_unit = match self.memory.scaler_units.get(&(item.class, item.obis)) {
+            Some(known) => Ok(Some(*known)),
+            None => match item.plan.scaler_unit.and_then(|id| attributes.answer(item.class, item.obis, id)) {
+                Some(Err(error)) => Err(error.clone()),
+                Some(Ok(data)) => scaler_unit(data).map(Some),
+                None => Ok(None),
+            },
+        };
+        reading(&ObjectReading {
+            identity: identity(item.value),
+            version: item.version,
+            plan: &item.plan,
+            answers: &answers,
+            scaler_unit,
+            overrides: &item.overrides,
+            times: &self.rules,
+            confidence: Confidence::Full,
+        })
+    }
+
+    /// Reads attributes of an unknown object until the meter refuses one.
+    async fn read_on(&mut self, item: &Planned<'_>, answers: &mut Vec<Answer>) {
+        if answers.last().is_none_or(|answer| answer.data.is_err()) {
+            return;
+        }
+        for id in 3..=MAX_UNKNOWN_ATTRIBUTES {
+            let Some(answer) = self.read_one(attribute(item.class, item.obis, id)).await else { return };
+            let Ok(data) = answer else { return };
+            answers.push(Answer { attribute: id, data: Ok(data) });
+        }
+    }
+
+    async fn compact(&mut self, item: &Planned<'_>, answers: &[Answer]) -> Reading {
+        let attribute = |id: i8| -> Result<&Data, Report> {
+            let answer = answers.iter().find(|answer| answer.attribute == id);
+            answer.map_or_else(|| Err(unread()), |answer| answer.data.as_ref().map_err(Clone::clone))
+        };
+        let decoded = (|| {
+            let elements = compact::elements(attribute(2)?, attribute(5)?)?;
+            Ok((elements, compact::capture_objects(attribute(3)?)?))
+        })();
+        let (elements, objects) = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => return Reading::bad(identity(item.value), error),
+        };
+        let mut columns = Vec::with_capacity(objects.len());
+        for object in objects {
+            let scaler_unit = match ColumnSource::scaler_unit_attribute(object) {
+                None => Ok(None),
+                Some(id) => self.scaler_unit(object.class, object.obis, id).await.map(Some),
+            };
+            columns.push(ColumnSource { object, scaler_unit });
+        }
+        let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
+        compact_reading(identity(item.value), &elements, &columns, &names, &self.rules, Confidence::Full)
+    }
+
+    async fn scaler_unit(&mut self, class: ClassId, obis: Obis, id: i8) -> Result<ScalerUnit, Report> {
+        if let Some(known) = self.memory.scaler_units.get(&(class, obis)) {
+            return Ok(*known);
+        }
+        let data =
+            self.read_one(attribute(class, obis, id)).await.unwrap_or_else(|| Err(self.why_broken()))?;
+        let scaler_unit = scaler_unit(&data)?;
+        self.memory.scaler_units.insert((class, obis), scaler_unit);
+        Ok(scaler_unit)
+    }
+
+    async fn rows(&mut self, item: &Planned<'_>) -> Result<FoundRows, Report> {
+        if self.broken.is_some() {
+            return Err(self.why_broken());
+        }
+        let mut layout = self.layout(item.obis).await?;
+        let wanted = self.wanted_rows(item.value, &layout)?;
+        let nulls =
+            item.value.profile.as_ref().map(|profile| null_cells(profile.null_cells)).unwrap_or_default();
+        let outcome = self.client.profile_rows(item.obis, &mut layout, wanted, nulls).await;
+        let rows = match outcome {
+            Ok(rows) => rows?,
+            Err(error) => {
+                let report = error.report();
+                self.broken = Some(error);
+                return Err(report);
+            }
+        };
+        let capture_period = layout.capture_period;
+        let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
+        let sources = sources(&layout);
+        self.memory.layouts.insert(item.obis, layout);
+        let rows = Rows::new(Columns::new(&sources, &names), &rows, &self.rules);
+        Ok(FoundRows { rows, capture_period })
+    }
+
+    async fn layout(&mut self, obis: Obis) -> Result<ProfileLayout, Report> {
+        if let Some(known) = self.memory.layouts.get(&obis) {
+            return Ok(known.clone());
+        }
+        match self.client.profile_layout(obis, &mut self.memory.lists).await {
+            Ok(layout) => layout,
+            Err(error) => {
+                let report = error.report();
+                self.broken = Some(error);
+                Err(report)
+            }
+        }
+    }
+
+    fn wanted_rows(&self, value: &Value, layout: &ProfileLayout) -> Result<profile::Rows, Report> {
+        let Some(configured) = &value.profile else { return Ok(profile::Rows::All) };
+        if configured.from.is_some() || configured.to.is_some() {
+            let (from, to) = range_bounds(configured, &self.rules, Timestamp::now())?;
+            return Ok(profile::Rows::Range { from, to });
+        }
+        let _ = layout;
+        Ok(configured.entries.map_or(profile::Rows::All, |entries| profile::Rows::Newest(entries.into())))
+    }
+
+    async fn read_objects(&mut self) {
+        if !matches!(self.memory.objects, Objects::Unread) {
+            return;
+        }
+        let request = attribute(ClassId::ASSOCIATION_LN, ASSOCIATION, 2);
+        self.memory.objects = match self.read_one(request).await {
+            Some(Ok(data)) => object_list(&data).map_or(Objects::Denied, Objects::Known),
+            Some(Err(_)) => Objects::Denied,
+            None => Objects::Unread,
+        };
+    }
+
+    /// One attribute; `None` where the visit is, or thereby gets, broken.
+    async fn read_one(&mut self, request: AttributeRequest) -> Option<Result<Data, Report>> {
+        if self.broken.is_some() {
+            return None;
+        }
+        match self.client.read_one(request).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.broken = Some(error);
+                None
+            }
+        }
+    }
+
+    fn why_broken(&self) -> Report {
+        self.broken.as_ref().map_or_else(unread, ClientError::report)
+    }
+}
+
+/// The objects of an association; access rights changed their form with version 3 of the class.
+fn object_list(data: &Data) -> Option<ObjectList> {
+    let objects = ObjectList::from_association_ln(data, 0)?;
+    match objects.find(ASSOCIATION, Some(ClassId::ASSOCIATION_LN)) {
+        Some(association) if association.version >= 3 => {
+            ObjectList::from_association_ln(data, association.version)
+        }
+        _ => Some(objects),
+    }
+}
+
+/// Whether it takes the object list to know what to read.
+fn needs_objects(value: &Value) -> bool {
+    match value.selection {
+        Configured::All => true,
+        Configured::Usual => !matches!(
+            value.class,
+            ClassId::DATA
+                | ClassId::REGISTER
+                | ClassId::EXTENDED_REGISTER
+                | ClassId::DEMAND_REGISTER
+                | ClassId::PROFILE_GENERIC
+                | ClassId::CLOCK
+                | ClassId::COMPACT_DATA
+        ),
+        Configured::One(_) | Configured::Many(_) => false,
+    }
+}
+
+fn sources(layout: &ProfileLayout) -> Vec<ColumnSource> {
+    let columns = layout.columns.iter().zip(&layout.units);
+    columns.map(|(&object, scaler_unit)| ColumnSource { object, scaler_unit: scaler_unit.clone() }).collect()
+}
+
+/// What is said of values that were not read at all.
+#[must_use]
+pub fn none_of(values: &[Value], why: &Report) -> Vec<Found> {
+    let found = |value: &Value| {
+        if value.is_profile() {
+            Found::Rows(Err(why.clone()))
+        } else {
+            Found::Value(Box::new(Reading::bad(identity(value), why.clone())))
+        }
+    };
+    values.iter().map(found).collect()
+}
+
+/// How a value is named in payloads.
+#[must_use]
+pub fn identity(value: &Value) -> Identity {
+    Identity {
+        name: Some(value.name.to_string()),
+        obis: value.obis,
+        short_name: value.short_name,
+        class: value.class,
+    }
+}
+
+fn overrides(value: &Value) -> Overrides {
+    Overrides {
+        scaler: value.scaler,
+        unit: value.unit.as_ref().map(|unit| match unit {
+            ConfiguredUnit::Text(text) => UnitOverride::Text(text.clone()),
+            ConfiguredUnit::Code(code) => UnitOverride::Code(Unit(*code)),
+        }),
+    }
+}
+
+fn unread() -> Report {
+    Report::new(Code::Internal, Layer::Internal, "an attribute was not read")
+}
