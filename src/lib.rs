@@ -5,6 +5,7 @@
 //! [`cosem`] the object model · [`session`] links and associations · [`client`] what a client of meters is made of
 
 pub mod bridge;
+pub mod cli;
 pub mod client;
 pub mod cosem;
 #[cfg(feature = "demo")]

@@ -1,3 +1,7 @@
 //! The command line of dlms2mqtt.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dlms2mqtt::cli::main()
+}

@@ -29,14 +29,14 @@ pub enum LogFormat {
 }
 
 /// Changes the level of a running process.
-pub type LevelHandle = reload::Handle<EnvFilter, Registry>;
+pub(super) type LevelHandle = reload::Handle<EnvFilter, Registry>;
 
 impl Logging {
     /// Starts logging. `usual` is the level where nobody names one.
     ///
     /// # Errors
     /// Directives that cannot be read.
-    pub fn start(&self, usual: &str) -> anyhow::Result<LevelHandle> {
+    pub(super) fn start(&self, usual: &str) -> anyhow::Result<LevelHandle> {
         let from_environment = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
         let directives = from_environment.as_deref().or(self.log_level.as_deref()).unwrap_or(usual);
         let filter = EnvFilter::try_new(directives)?;

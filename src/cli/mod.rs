@@ -3,14 +3,22 @@
 //! Results go to stdout, logs and progress to stderr. Exit codes: 0 done, 1 a failure that was reported,
 //! 64 bad configuration or usage, 70 our own fault.
 
+mod check;
 mod logging;
+mod read;
+mod run;
+mod schema;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use logging::{LogFormat, Logging};
+
+use crate::bridge::config::{Config, load_file};
+use crate::error::Report;
 
 /// Done.
 pub const EXIT_OK: u8 = 0;
@@ -33,6 +41,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the bridge.
+    Run(ConfigArgs),
+    /// Validate a configuration and print every problem.
+    Check(ConfigArgs),
+    /// Read values now, without MQTT; one JSON value a line.
+    Read(read::ReadArgs),
+    /// Print a JSON Schema: of the configuration, or of a payload.
+    Schema(schema::SchemaArgs),
 }
 
 /// Where the configuration is.
@@ -41,4 +57,94 @@ pub struct ConfigArgs {
     /// The configuration file.
     #[arg(long, env = "DLMS2MQTT_CONFIG", default_value = "/etc/dlms2mqtt/config.yaml", value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// Why a command ended without success; already worded for a person.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The configuration cannot be used; its problems have been printed.
+    Configuration,
+    /// The arguments make no sense together.
+    Usage(String),
+    /// Something failed.
+    Failed(Report),
+    /// Our own fault.
+    Fault(anyhow::Error),
+}
+
+impl From<Report> for CommandError {
+    fn from(report: Report) -> Self {
+        Self::Failed(report)
+    }
+}
+
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return ExitCode::from(if is_help { EXIT_OK } else { EXIT_USAGE });
+        }
+    };
+    let usual = match cli.command {
+        Command::Run(_) => "info",
+        _ => "warn",
+    };
+    if let Err(error) = cli.logging.start(usual) {
+        eprintln!("dlms2mqtt: {error}");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Read(args) => read::run(&args),
+        Command::Schema(args) => schema::run(&args),
+    };
+    ExitCode::from(match outcome {
+        Ok(()) => EXIT_OK,
+        Err(CommandError::Configuration) => EXIT_USAGE,
+        Err(CommandError::Usage(message)) => {
+            eprintln!("dlms2mqtt: {message}");
+            EXIT_USAGE
+        }
+        Err(CommandError::Failed(report)) => {
+            eprintln!("dlms2mqtt: {report}\n  hint: {}", report.hint);
+            EXIT_FAILURE
+        }
+        Err(CommandError::Fault(error)) => {
+            eprintln!("dlms2mqtt: {error:#}");
+            EXIT_SOFTWARE
+        }
+    })
+}
+
+impl ConfigArgs {
+    /// Loads the configuration; prints its problems to stderr.
+    fn load(&self) -> Result<Config, CommandError> {
+        match load_file(&self.config) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|problem| eprintln!("{problem}"));
+                Ok(loaded.config)
+            }
+            Err(problems) => {
+                problems.0.iter().for_each(|problem| eprintln!("{problem}"));
+                Err(CommandError::Configuration)
+            }
+        }
+    }
+}
+
+/// The runtime of commands that do I/O.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| CommandError::Fault(error.into()))
 }

@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             results.push(self.read_one(only.clone()).await?);
             return Ok(());
         }
-        match self.get_list(batch.clone()).await {
+        match self.list(batch.clone()).await {
             Ok(answers) if !is_refused_as_a_whole(&answers, *lists) => {
                 *lists = Lists::Work;
                 results.extend(answers.into_iter().map(|answer| answer.map_err(refusal)));

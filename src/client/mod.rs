@@ -149,10 +149,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn get_list(
-        &mut self,
-        requests: Vec<AttributeRequest>,
-    ) -> Result<Vec<GetDataResult>, ClientError> {
+    pub async fn list(&mut self, requests: Vec<AttributeRequest>) -> Result<Vec<GetDataResult>, ClientError> {
         match self.run(Service::GetList(requests)).await? {
             Outcome::GetList(results) => Ok(results),
             _ => Err(SessionError::NotReady.into()),

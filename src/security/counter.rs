@@ -62,7 +62,7 @@ pub enum StoreError {
 }
 
 /// Where send counters are reserved. A value handed out is never handed out again, not even after a crash.
-pub trait CounterStore: Send {
+pub trait CounterStore: Send + Sync {
     /// Reserves up to `count` values (at least one) from `at_least` on, or from above everything reserved before,
     /// whichever is higher. An empty range says that the counter is used up; `u32::MAX` is never part of a range.
     ///

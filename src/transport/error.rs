@@ -32,6 +32,9 @@ pub enum TransportError {
     /// The peer closed the stream.
     #[error("the peer closed the connection")]
     Closed,
+    /// This program cannot open such a connection.
+    #[error("connections of this type are not supported")]
+    Unsupported,
     /// Reading or writing failed.
     #[error("the connection broke: {0}")]
     Broken(io::ErrorKind),
@@ -93,6 +96,7 @@ impl TransportError {
             Self::SerialBusy { .. } => (Code::SerialBusy, Layer::Serial),
             Self::SerialSettings { .. } | Self::SerialStalled { .. } => (Code::SerialSettings, Layer::Serial),
             Self::SerialGone { .. } => (Code::SerialGone, Layer::Serial),
+            Self::Unsupported => (Code::LinkDown, Layer::Config),
         };
         let report = Report::new(code, layer, self.to_string());
         match self {

@@ -1,0 +1,231 @@
+//! `dlms2mqtt read`: values of one device now, without MQTT.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use super::{CommandError, ConfigArgs, runtime};
+use crate::bridge::config::Name;
+use crate::bridge::config::document::group::{Capture, NullCells};
+use crate::bridge::config::model::{Config, Device, Profile, Selection, Value};
+use crate::bridge::config::object::TimePoint;
+use crate::bridge::link::failure::Failure;
+use crate::bridge::link::meter::{Counters, Meter, is_protected};
+use crate::bridge::link::open::open_port;
+use crate::bridge::link::visit::{Found, Visited, read_values};
+use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
+use crate::bridge::reading::value::{SCHEMA_VERSION, Source, ValuePayload};
+use crate::bridge::state_dir::StateDir;
+use crate::client::FileCounterStore;
+use crate::cosem::catalogue::ClassId;
+use crate::error::{Code, Layer, Report};
+use crate::security::MemoryCounterStore;
+use crate::transport::Driver;
+use crate::wire::obis::Obis;
+
+/// What to read.
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The device, by its name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    device: String,
+    /// Newest rows of a profile.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32767))]
+    entries: Option<u16>,
+    /// Rows from this time on: RFC 3339, a local time of the device, or how long ago (`24h`).
+    #[arg(long, value_name = "TIME", conflicts_with = "entries", value_parser = time_point)]
+    from: Option<TimePoint>,
+    /// Rows up to this time.
+    #[arg(long, value_name = "TIME", conflicts_with = "entries", value_parser = time_point)]
+    to: Option<TimePoint>,
+    /// Objects: OBIS[:CLASS[:ATTRIBUTE]], like `1-0:1.8.0*255:register` or `1.0.1.8.0.255:3:2`.
+    #[arg(required = true, value_name = "OBIS[:CLASS[:ATTRIBUTE]]", value_parser = object)]
+    objects: Vec<ObjectArg>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ObjectArg {
+    obis: Obis,
+    class: Option<ClassId>,
+    attribute: Option<i8>,
+}
+
+fn time_point(text: &str) -> Result<TimePoint, ValueError> {
+    let deserializer: StrDeserializer<'_, ValueError> = text.into_deserializer();
+    TimePoint::deserialize(deserializer)
+}
+
+/// The OBIS code may hold a colon of its own: the longest beginning that is one is taken.
+fn object(text: &str) -> Result<ObjectArg, String> {
+    let ends = text.match_indices(':').map(|(at, _)| at).chain([text.len()]);
+    let (obis, rest) = ends
+        .filter_map(|end| Some((text.get(..end)?.parse::<Obis>().ok()?, text.get(end..)?)))
+        .next_back()
+        .ok_or("not an OBIS code like 1-0:1.8.0*255")?;
+    let mut parts = rest.split(':').skip(1);
+    let class = parts.next().filter(|part| !part.is_empty()).map(str::parse::<ClassId>).transpose();
+    let class = class.map_err(|error| error.to_string())?;
+    let attribute = parts.next().map(str::parse::<i8>).transpose();
+    let attribute = attribute.map_err(|_| "an attribute is a number from 1 to 127".to_owned())?;
+    if parts.next().is_some() || attribute.is_some_and(|attribute| attribute < 1) {
+        return Err("write OBIS[:CLASS[:ATTRIBUTE]]".to_owned());
+    }
+    Ok(ObjectArg { obis, class, attribute })
+}
+
+/// Reads and prints; fails where any value is missing.
+pub(super) fn run(args: &ReadArgs) -> Result<(), CommandError> {
+    let config = args.config.load()?;
+    let Some(device) = config.devices.values().find(|device| device.name.as_str() == args.device) else {
+        let message = format!("no device {} in the configuration", args.device);
+        return Err(Report::new(Code::UnknownName, Layer::Config, message).into());
+    };
+    let values: Vec<Value> = args.objects.iter().map(|object| args.value(&config, device, object)).collect();
+    runtime()?.block_on(read(&config, device, &values))
+}
+
+impl ReadArgs {
+    fn value(&self, config: &Config, device: &Device, object: &ObjectArg) -> Value {
+        let configured = config.values_of(&device.name).map(|(_, value)| value).find(|value| {
+            value.obis == Some(object.obis) && object.class.is_none_or(|class| class == value.class)
+        });
+        let class = object.class.or(configured.map(|value| value.class)).unwrap_or(ClassId::DATA);
+        let name = configured.map(|value| value.name.clone()).unwrap_or_else(|| name_of(object.obis));
+        let known = configured.and_then(|value| value.profile.clone());
+        let profile = (class == ClassId::PROFILE_GENERIC).then(|| Profile {
+            entries: self.entries.or(known.as_ref().and_then(|known| known.entries)),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            capture: Capture::Newest,
+            null_cells: known.as_ref().map_or(NullCells::Null, |known| known.null_cells),
+            columns: known.map_or_else(BTreeMap::new, |known| known.columns),
+        });
+        Value {
+            name,
+            title: None,
+            enabled: true,
+            devices: vec![device.name.clone()],
+            obis: Some(object.obis),
+            short_name: None,
+            class,
+            selection: object.attribute.map_or(Selection::Usual, Selection::One),
+            scaler: configured.and_then(|value| value.scaler),
+            unit: configured.and_then(|value| value.unit.clone()),
+            profile,
+        }
+    }
+}
+
+/// A name for an object that the configuration does not name.
+fn name_of(obis: Obis) -> Name {
+    let groups: Vec<String> = obis.0.iter().map(u8::to_string).collect();
+    // Digits and hyphens make a name.
+    groups.join("-").parse().unwrap_or_else(|_| unreachable!("{obis} makes a name"))
+}
+
+async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), CommandError> {
+    let connection = config
+        .connection_of(device)
+        .ok_or_else(|| Report::new(Code::UnknownName, Layer::Config, "the device has no connection"))?;
+    // Counters must not be used twice: whoever uses them holds the state directory.
+    let state = if is_protected(device) { Some(StateDir::open(&config.state_dir)?) } else { None };
+    let counters = match &state {
+        Some(state) => Counters::File(
+            FileCounterStore::open(state.path())
+                .map_err(|error| Report::new(Code::StoreDamaged, Layer::Store, error.to_string()))?,
+        ),
+        None => Counters::Memory(MemoryCounterStore::default()),
+    };
+    let device = Arc::new(device.clone());
+    let mut meter = Meter::new(Arc::clone(&device), Arc::new(connection.clone()), counters)?;
+    progress("connecting");
+    let mut driver = Driver::new(open_port(connection).await.map_err(|error| Failure::from(error).report)?);
+    progress("associating");
+    if let Err(failure) = meter.associate(&mut driver).await {
+        meter.leave(&mut driver).await;
+        return Err(failure.report.into());
+    }
+    progress("reading");
+    let begun = Instant::now();
+    let (mut client, memory) = meter.client(&mut driver);
+    let wanted: Vec<&Value> = values.iter().collect();
+    let Visited { found, broken } = read_values(&mut client, memory, &device, &wanted).await;
+    let ts = Timestamp::now();
+    let poll_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if broken.is_none() {
+        meter.leave(&mut driver).await;
+    }
+    let serial = meter.memory.identity.serial.clone();
+    let source =
+        Source { gateway: config.gateway.as_str(), device: device.name.as_str(), serial: serial.as_deref() };
+    let mut failure = broken.map(|error| error.report());
+    for (value, found) in values.iter().zip(&found) {
+        match found {
+            Found::Value(reading) => {
+                failure = failure.or_else(|| reading.error.clone());
+                print(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })?;
+            }
+            Found::Rows(Ok(found)) => {
+                let rows = &found.rows;
+                print(&ProfileRows {
+                    v: SCHEMA_VERSION,
+                    source,
+                    group: None,
+                    profile: value.name.as_str(),
+                    obis: value.obis.unwrap_or(Obis([0; 6])),
+                    read_id: "read",
+                    batch: 0,
+                    last: true,
+                    mode: Mode::Live,
+                    capture_period_s: found.capture_period,
+                    time_column: rows.columns.time_column(),
+                    columns: rows.columns.published(),
+                    rows: &rows.rows,
+                    gaps: &[],
+                    ts,
+                    seq: 0,
+                })?;
+            }
+            Found::Rows(Err(error)) => failure = failure.or_else(|| Some(error.clone())),
+        }
+    }
+    failure.map_or(Ok(()), |report| Err(report.into()))
+}
+
+fn print<T: serde::Serialize>(payload: &T) -> Result<(), CommandError> {
+    println!("{}", serde_json::to_string(payload).map_err(anyhow::Error::from)?);
+    Ok(())
+}
+
+fn progress(step: &str) {
+    if stderr().is_terminal() {
+        eprintln!("{step} …");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_with_colons_of_their_own() {
+        let register = Obis::new(1, 0, 1, 8, 0, 255);
+        let arg = |class, attribute| Ok(ObjectArg { obis: register, class, attribute });
+        assert_eq!(object("1-0:1.8.0*255"), arg(None, None));
+        assert_eq!(object("1-0:1.8.0*255:3:2"), arg(Some(ClassId::REGISTER), Some(2)));
+        assert_eq!(object("1.0.1.8.0.255:register"), arg(Some(ClassId::REGISTER), None));
+        assert_eq!(object("1-0:1.8.0:3"), arg(Some(ClassId::REGISTER), None));
+        for wrong in ["1.8.0", "1-0:1.8.0*255:3:2:1", "1-0:1.8.0*255:nonsense", "1-0:1.8.0*255:3:0", ""] {
+            assert!(object(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `dlms2mqtt run`: the bridge, until a signal.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, ConfigArgs, runtime};
+use crate::bridge::supervisor::Bridge;
+
+/// Runs the bridge. SIGTERM and SIGINT drain; a second one ends at once.
+pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
+    let config = args.load()?;
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
+        let bridge = Bridge::start(config)?;
+        let stop = CancellationToken::new();
+        let running = bridge.run(stop.clone());
+        tokio::pin!(running);
+        tokio::select! {
+            () = &mut running => return Ok(()),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: links take leave, messages are sent; a second signal ends at once");
+        stop.cancel();
+        tokio::select! {
+            () = &mut running => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,27 @@
+//! `dlms2mqtt schema`: JSON Schemas of the configuration and of the payloads.
+
+use clap::Args;
+
+use super::CommandError;
+use crate::bridge::{config, reading};
+
+/// Which schema.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// `config`, or a payload: value, snapshot, profile, status, availability, event.
+    #[arg(default_value = "config")]
+    name: String,
+}
+
+/// Prints a schema.
+pub(super) fn run(args: &SchemaArgs) -> Result<(), CommandError> {
+    let schema = match args.name.as_str() {
+        "config" => config::schema::schema(),
+        name => reading::schema::schema(name).ok_or_else(|| {
+            CommandError::Usage(format!("no schema {name}: config, {}", reading::schema::SCHEMAS.join(", ")))
+        })?,
+    };
+    let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
+    println!("{text}");
+    Ok(())
+}
