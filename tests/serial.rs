@@ -9,9 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use dlms2mqtt::error::Code;
+use dlms2mqtt::transport::mode_e::{self, ParityMaker, SignOnSettings};
 use dlms2mqtt::transport::rs485::{OwnBytes, Rs485Settings, RtsLevel};
 use dlms2mqtt::transport::serial::{DataBits, FlowControl, LineFormat, Parity, StopBits, wait_for_return};
-use dlms2mqtt::transport::{SerialPort, SerialSettings, TransportError};
+use dlms2mqtt::transport::seven_e_one::SevenEvenOne;
+use dlms2mqtt::transport::{Port, SerialPort, SerialSettings, TransportError};
 use dlms2mqtt::wire::hdlc::{ClientAddress, Control, Deframer, Frame, ServerAddress};
 
 use support::peer_meter::PeerMeter;
@@ -194,4 +196,38 @@ async fn opening_discards_what_arrived_before() {
     let mut port = SerialPort::open(&settings(&line.device())).await.expect("opened");
     far.write_all(b"new").await.expect("written");
     assert_eq!(read(&mut port, 3).await, b"new");
+}
+
+#[tokio::test]
+async fn a_meter_signs_on_over_a_port_without_parity() {
+    let line = PtyLine::pair();
+    let mut port = Port::Serial(SerialPort::open(&settings(&line.device())).await.expect("opened"));
+    let far = SerialPort::open(&settings(&line.far_device())).await.expect("opened");
+    let sign_on = SignOnSettings {
+        address: "4711".to_owned(),
+        max_baud: 9600,
+        parity: ParityMaker::Software,
+        timeout: PATIENCE,
+    };
+    let meter = async {
+        let mut far = SevenEvenOne::new(far);
+        let mut request = [0; 9];
+        far.read_exact(&mut request).await.expect("read");
+        assert_eq!(&request, b"/?4711!\r\n");
+        far.write_all(b"/ISK6\\2ME382\r\n").await.expect("written");
+        let mut selection = [0; 6];
+        far.read_exact(&mut selection).await.expect("read");
+        assert_eq!(&selection, b"\x06252\r\n");
+        far
+    };
+    let (outcome, far) = tokio::join!(mode_e::sign_on(&mut port, &sign_on), meter);
+    assert_eq!(outcome.expect("signed on").baud, 9600);
+    assert_eq!(far.parity_errors(), 0);
+    let Port::Serial(port) = port else { panic!("{port:?}") };
+    assert_eq!(port.format(), LineFormat::eight_n_one(9600));
+
+    let mut port = Port::Serial(port);
+    let native = SignOnSettings { parity: ParityMaker::Port, ..sign_on };
+    let error = mode_e::sign_on(&mut port, &native).await.expect_err("a pseudo-terminal has no parity");
+    assert_eq!(error.report().code, Code::SerialSettings);
 }

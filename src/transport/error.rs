@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::mode_e::SignOnError;
 use crate::error::{Code, Layer, Report};
 
 /// A failure to open or use a byte stream.
@@ -38,6 +39,9 @@ pub enum TransportError {
     /// Reading or writing failed.
     #[error("the connection broke: {0}")]
     Broken(io::ErrorKind),
+    /// The meter did not sign on.
+    #[error(transparent)]
+    ModeE(#[from] SignOnError),
     /// The serial port is absent, or is no serial port.
     #[error("cannot open {device}: {reason}")]
     SerialOpen {
@@ -87,6 +91,7 @@ impl TransportError {
     #[must_use]
     pub fn report(&self) -> Report {
         let (code, layer) = match self {
+            Self::ModeE(error) => return error.report(),
             Self::Resolve { .. } => (Code::Dns, Layer::Dns),
             Self::Refused { .. } => (Code::TcpRefused, Layer::Tcp),
             Self::Unreachable { .. } => (Code::TcpTimeout, Layer::Tcp),

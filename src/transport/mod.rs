@@ -3,6 +3,8 @@
 pub mod driver;
 pub mod echo;
 pub mod error;
+pub mod line;
+pub mod mode_e;
 pub mod port;
 pub mod rs485;
 pub mod serial;
@@ -11,5 +13,6 @@ pub mod tcp;
 
 pub use driver::{Driver, Session};
 pub use error::TransportError;
+pub use line::Line;
 pub use port::Port;
 pub use serial::{SerialPort, SerialSettings};
