@@ -94,6 +94,8 @@ names! {
         TcpTimeout => "TCP_TIMEOUT",
         /// The peer closed or reset the TCP connection.
         TcpClosed => "TCP_CLOSED",
+        /// The TCP port for meters that connect to us could not be listened on.
+        Listen => "LISTEN",
         /// The serial port could not be opened.
         SerialOpen => "SERIAL_OPEN",
         /// The serial port vanished.
@@ -277,6 +279,9 @@ impl Code {
             Self::TcpTimeout => "check address, route and firewall, and that the modem has power",
             Self::TcpClosed => {
                 "the peer closed the connection: another client, an idle time-out, or a wrong framing (hdlc or wrapper)"
+            }
+            Self::Listen => {
+                "another program listens there, the address is not of this host, or the port is under 1024"
             }
             Self::SerialOpen => "check the device path of the connection",
             Self::SerialGone => "plug the adapter in again; use a /dev/serial/by-id path",

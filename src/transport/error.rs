@@ -39,6 +39,20 @@ pub enum TransportError {
     /// Reading or writing failed.
     #[error("the connection broke: {0}")]
     Broken(io::ErrorKind),
+    /// The port can't be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// Who connected to us stayed unknown.
+    #[error("{peer} connected and is not known to be a meter of the configuration")]
+    Unidentified {
+        /// Address and port.
+        peer: String,
+    },
     /// The meter did not sign on.
     #[error(transparent)]
     ModeE(#[from] SignOnError),
@@ -96,6 +110,8 @@ impl TransportError {
             Self::Refused { .. } => (Code::TcpRefused, Layer::Tcp),
             Self::Unreachable { .. } => (Code::TcpTimeout, Layer::Tcp),
             Self::Closed | Self::Broken(_) => (Code::TcpClosed, Layer::Tcp),
+            Self::Listen { .. } => (Code::Listen, Layer::Tcp),
+            Self::Unidentified { .. } => (Code::WrongMeter, Layer::Tcp),
             Self::SerialOpen { .. } => (Code::SerialOpen, Layer::Serial),
             Self::SerialPermission { .. } => (Code::SerialPermission, Layer::Serial),
             Self::SerialBusy { .. } => (Code::SerialBusy, Layer::Serial),
@@ -108,6 +124,9 @@ impl TransportError {
             Self::SerialPermission { group: Some(group), .. } => {
                 report.with_hint(format!("add the user that runs dlms2mqtt to the group {group}"))
             }
+            Self::Unidentified { .. } => report.with_hint(
+                "check the identity of the devices on this connection, and who may reach the port",
+            ),
             Self::SerialStalled { .. } => {
                 report.with_hint("check the wiring of RTS and CTS, or set flow_control: none")
             }

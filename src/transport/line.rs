@@ -31,7 +31,7 @@ impl Line for Port {
         match self {
             // An adapter takes octets over USB faster than it sends them, and some claim to be done too early.
             Self::Serial(port) => tokio::join!(port.drain(), sleep(line_time)).0,
-            Self::Tcp(_) => {
+            Self::Tcp(_) | Self::Caller(_) | Self::Udp(_) => {
                 sleep(line_time).await;
                 Ok(())
             }
@@ -41,7 +41,7 @@ impl Line for Port {
     async fn set_format(&mut self, format: LineFormat) -> Result<(), TransportError> {
         match self {
             Self::Serial(port) => port.set_format(format).await,
-            Self::Tcp(_) => Ok(()),
+            Self::Tcp(_) | Self::Caller(_) | Self::Udp(_) => Ok(()),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::attempts::ATTEMPTS;
 use super::error::TransportError;
 
 /// Where and how to connect.
@@ -22,28 +23,39 @@ pub struct TcpSettings {
     pub keep_alive: Option<Duration>,
 }
 
-/// Connects to the first address of the host that answers.
+/// Connects to the first address of the host that answers, in its turn among the attempts of this process.
 ///
 /// # Errors
 /// `Resolve`, `Refused`, `Unreachable`: the last address's failure where a name has several.
 pub async fn connect(settings: &TcpSettings) -> Result<TcpStream, TransportError> {
-    let address = format!("{}:{}", settings.host, settings.port);
-    timeout(settings.connect_timeout, connect_any(settings, &address)).await.unwrap_or_else(|_| {
+    ATTEMPTS.turn().await;
+    let address = authority(&settings.host, settings.port);
+    let deadline = Instant::now() + settings.connect_timeout;
+    timeout_at(deadline, connect_any(settings, &address, deadline)).await.unwrap_or_else(|_| {
         let reason = format!("no answer within {:?}", settings.connect_timeout);
         Err(TransportError::Unreachable { address, reason })
     })
 }
 
-async fn connect_any(settings: &TcpSettings, address: &str) -> Result<TcpStream, TransportError> {
+async fn connect_any(
+    settings: &TcpSettings,
+    address: &str,
+    deadline: Instant,
+) -> Result<TcpStream, TransportError> {
     let unresolved = |reason: String| TransportError::Resolve { host: settings.host.clone(), reason };
     let candidates = lookup_host((settings.host.as_str(), settings.port))
         .await
         .map_err(|error| unresolved(error.to_string()))?;
+    let candidates: Vec<_> = candidates.collect();
     let mut failure = unresolved("the name has no address".to_owned());
-    for candidate in candidates {
-        match TcpStream::connect(candidate).await {
+    for (tried, candidate) in candidates.iter().enumerate() {
+        // An address that swallows everything (IPv6 without a route, often) must leave time for the others.
+        let left = u32::try_from(candidates.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        let outcome = timeout(share, TcpStream::connect(candidate));
+        match outcome.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => {
-                configure(&stream, settings)?;
+                configure(&stream, settings.keep_alive)?;
                 return Ok(stream);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -58,11 +70,50 @@ async fn connect_any(settings: &TcpSettings, address: &str) -> Result<TcpStream,
     Err(failure)
 }
 
-fn configure(stream: &TcpStream, settings: &TcpSettings) -> io::Result<()> {
+/// Sends without delay, and probes a silent peer, so that one that vanished is noticed.
+pub(super) fn configure(stream: &TcpStream, keep_alive: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    if let Some(idle) = settings.keep_alive {
+    if let Some(idle) = keep_alive {
         let probes = TcpKeepalive::new().with_time(idle).with_interval(idle).with_retries(3);
         SockRef::from(stream).set_tcp_keepalive(&probes)?;
     }
     Ok(())
+}
+
+/// Host and port as they are written together: IPv6 addresses in brackets.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::error::Code;
+
+    fn settings(host: &str, port: u16) -> TcpSettings {
+        let connect_timeout = Duration::from_secs(5);
+        TcpSettings { host: host.into(), port, connect_timeout, keep_alive: Some(Duration::from_secs(30)) }
+    }
+
+    #[tokio::test]
+    async fn connections_open_or_say_why_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = connect(&settings("localhost", port)).await.unwrap();
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+        assert!(stream.nodelay().unwrap());
+        drop(listener);
+        let error = connect(&settings("127.0.0.1", port)).await.unwrap_err();
+        assert_eq!(error.report().code, Code::TcpRefused);
+        let error = connect(&settings("meter.invalid", port)).await.unwrap_err();
+        assert_eq!(error.report().code, Code::Dns);
+    }
+
+    #[test]
+    fn ipv6_addresses_have_brackets() {
+        assert_eq!(authority("2001:db8::7", 4059), "[2001:db8::7]:4059");
+        assert_eq!(authority("modem", 4059), "modem:4059");
+    }
 }
