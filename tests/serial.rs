@@ -13,7 +13,7 @@ use dlms2mqtt::transport::mode_e::{self, ParityMaker, SignOnSettings};
 use dlms2mqtt::transport::rs485::{OwnBytes, Rs485Settings, RtsLevel};
 use dlms2mqtt::transport::serial::{DataBits, FlowControl, LineFormat, Parity, StopBits, wait_for_return};
 use dlms2mqtt::transport::seven_e_one::SevenEvenOne;
-use dlms2mqtt::transport::{Port, SerialPort, SerialSettings, TransportError};
+use dlms2mqtt::transport::{EchoFilter, EchoMode, Port, SerialPort, SerialSettings, TransportError};
 use dlms2mqtt::wire::hdlc::{ClientAddress, Control, Deframer, Frame, ServerAddress};
 
 use support::peer_meter::PeerMeter;
@@ -230,4 +230,19 @@ async fn a_meter_signs_on_over_a_port_without_parity() {
     let native = SignOnSettings { parity: ParityMaker::Port, ..sign_on };
     let error = mode_e::sign_on(&mut port, &native).await.expect_err("a pseudo-terminal has no parity");
     assert_eq!(error.report().code, Code::SerialSettings);
+}
+
+#[tokio::test]
+async fn the_echo_of_a_line_is_dropped() {
+    let line = PtyLine::echoing();
+    let port = SerialPort::open(&settings(&line.device())).await.expect("opened");
+    let mut port = EchoFilter::new(port, EchoMode::Drop);
+    for count in 1..=3 {
+        port.write_all(b"\x7e\xa0\x07\x03\x21\x93\x0f\x01\x7e").await.expect("written");
+        assert!(
+            timeout(Duration::from_millis(200), port.read(&mut [0; 64])).await.is_err(),
+            "nobody else is there"
+        );
+        assert_eq!(port.echoes(), count);
+    }
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 
 use super::error::TransportError;
+use super::trace::{Trace, Traced};
 
 /// What one read takes at the most.
 const INPUT_BYTES: usize = 4096;
@@ -33,7 +34,7 @@ pub trait Session {
 /// A byte stream with its buffers. All state is here or in the session, so every await is cancel-safe.
 #[derive(Debug)]
 pub struct Driver<S> {
-    stream: S,
+    stream: Traced<S>,
     input: Box<[u8]>,
     output: Vec<u8>,
     sent: usize,
@@ -42,8 +43,13 @@ pub struct Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// A driver of `stream`.
+    /// A driver of `stream`, which belongs to no link that is traced.
     pub fn new(stream: S) -> Self {
+        Self::over(Traced::new(stream, Trace::new("")))
+    }
+
+    /// A driver of the stream of a link.
+    pub fn over(stream: Traced<S>) -> Self {
         Self {
             stream,
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
@@ -56,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// The stream, without the session's unsent bytes.
     pub fn into_inner(self) -> S {
-        self.stream
+        self.stream.into_inner()
     }
 
     /// Runs the session until it reports something.
@@ -92,7 +98,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if bytes.is_empty() {
                     return Poll::Ready(Err(TransportError::Closed));
                 }
-                tracing::trace!(target: "dlms2mqtt::physical", direction = "rx", bytes = %Hex(bytes));
                 session.handle_input(now(), bytes);
                 continue;
             }
@@ -107,11 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         while self.sent < self.output.len() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.output[self.sent..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(TransportError::Closed)),
-                Poll::Ready(Ok(count)) => {
-                    let bytes = &self.output[self.sent..self.sent + count];
-                    tracing::trace!(target: "dlms2mqtt::physical", direction = "tx", bytes = %Hex(bytes));
-                    self.sent += count;
-                }
+                Poll::Ready(Ok(count)) => self.sent += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             }
@@ -145,14 +146,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
 fn now() -> Instant {
     TokioInstant::now().into_std()
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 #[cfg(test)]
