@@ -8,6 +8,8 @@ mod properties;
 use std::alloc::System;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -20,9 +22,12 @@ fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// One test rather than many: what is allocated is counted for the whole process.
+/// What is allocated is counted for the whole process, so only one test may run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
-fn nothing_panics_or_allocates_beyond_what_arrived() {
+fn nothing_from_a_meter_panics_or_allocates_beyond_what_arrived() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut cases = monsters();
     let seeds = seeds();
     assert!(seeds.len() > 80, "only {} vectors found", seeds.len());
@@ -31,12 +36,13 @@ fn nothing_panics_or_allocates_beyond_what_arrived() {
         cases.extend(spoilt(seed, &mut random));
     }
     cases.extend((0..40_000).map(|_| noise(&mut random)));
-    for (name, body) in properties::TARGETS {
+    cases.extend((0..10_000).map(|_| visit(&seeds, &mut random)));
+    for (name, body) in properties::FROM_METERS {
         for case in &cases {
             attack(name, *body, case);
         }
     }
-    println!("{} inputs on each of {} targets", cases.len(), properties::TARGETS.len());
+    println!("{} inputs on each of {} targets", cases.len(), properties::FROM_METERS.len());
 }
 
 fn attack(name: &str, body: properties::Body, bytes: &[u8]) {
@@ -48,6 +54,71 @@ fn attack(name: &str, body: properties::Body, bytes: &[u8]) {
     // A decoded value takes some 40 bytes a byte at worst; a round trip makes several, each grown by doubling.
     let allowance = 16_384 + 400 * bytes.len();
     assert!(allocated <= allowance, "{name} allocates {allocated} for {} bytes {}", bytes.len(), head());
+}
+
+#[test]
+fn no_configuration_panics_or_takes_for_ever() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut random = random();
+    let mut cases: Vec<Vec<u8>> = configurations().into_iter().map(String::into_bytes).collect();
+    for _ in 0..2_000 {
+        cases.extend(spoilt(CONFIGURATION.as_bytes(), &mut random).pop());
+    }
+    for case in &cases {
+        let started = Instant::now();
+        properties::config(case);
+        let head = String::from_utf8_lossy(case).chars().take(80).collect::<String>();
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?} for {head}", started.elapsed());
+    }
+}
+
+const CONFIGURATION: &str = "\
+gateway: plant
+mqtt: { url: mqtt://localhost, password: { env: NO_SUCH_VARIABLE } }
+connections:
+  - { name: bus, type: tcp, host: 10.0.0.1, port: 4059, connect_timeout: 1m30s }
+devices:
+  - name: meter
+    connection: bus
+    interface: wrapper
+    access_security: high_gmac
+    transport_security: authentication_encryption
+    authentication_key: D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF
+    block_cipher_key: 000102030405060708090A0B0C0D0E0F
+groups:
+  - name: energy
+    interval: 15m
+    devices: [meter]
+    values:
+      - { name: import, obis: 1.0.1.8.0.255, class: register }
+      - { name: profile, obis: 1-0:99.1.0*255, class: profile_generic, entries: 96 }
+";
+
+/// Aliases that multiply, nesting without end, problems by the thousand, numbers beyond every type.
+fn configurations() -> Vec<String> {
+    let bomb = (1..12).fold(String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"), |bomb, level| {
+        let alias = format!("*a{},", level - 1);
+        format!("{bomb}a{level}: &a{level} [{}]\n", alias.repeat(10))
+    });
+    let unknown = |count: usize| (0..count).map(|key| format!("\"k{key}\":0,")).collect::<String>();
+    let groups =
+        |count: usize| (0..count).map(|n| format!("{{\"name\":\"g{n}\",\"what\":1}},")).collect::<String>();
+    vec![
+        CONFIGURATION.to_owned(),
+        bomb,
+        "[".repeat(100_000),
+        "{\"a\":".repeat(100_000),
+        "- ".repeat(50_000),
+        "groups: [".repeat(2_000),
+        "&a [*a]".to_owned(),
+        "gateway: &a { b: *a }".to_owned(),
+        format!("{{{}\"gateway\":\"g\"}}", unknown(2_000)),
+        format!("{{\"groups\":[{}{{}}]}}", groups(500)),
+        format!("gateway: {}", "9".repeat(100_000)),
+        "version: 1e999999999".to_owned(),
+        "outbox: { max_bytes: 99999999999999999999TiB, max_age: 18446744073709551615d }".to_owned(),
+        "groups: [{ name: g, interval: 4294967296, offset: -1 }]".to_owned(),
+    ]
 }
 
 /// Nesting without end, counts that lie, lengths that overflow.
@@ -128,6 +199,30 @@ fn spoilt(seed: &[u8], random: &mut fastrand::Rng) -> Vec<Vec<u8>> {
         spoilt.push(bytes);
     }
     spoilt
+}
+
+/// A script for the session target: a meter that opens the link and then answers with APDUs out of place.
+fn visit(seeds: &[Vec<u8>], random: &mut fastrand::Rng) -> Vec<u8> {
+    let choice = random.u8(..);
+    let mut script = vec![choice];
+    let mut deliver = |way: u8, piece: &[u8]| {
+        let piece = &piece[..piece.len().min(255)];
+        script.extend([u8::try_from(piece.len()).expect("short"), way]);
+        script.extend_from_slice(piece);
+    };
+    let hdlc = choice & 1 == 0;
+    if hdlc {
+        deliver(1, &[0x73]);
+    }
+    for turn in 0..random.u8(1..6) {
+        let apdu = &seeds[random.usize(..seeds.len())];
+        // Information frames numbered as they should be, mostly.
+        let control = (turn + 1) << 5 | 0x10 | turn << 1;
+        let control = if random.u8(..8) == 0 { random.u8(..) } else { control };
+        let header: &[u8] = if hdlc { &[control, 0xE6, 0xE7, 0x00] } else { &[] };
+        deliver(random.u8(..16) | 1, &[header, apdu].concat());
+    }
+    script
 }
 
 /// Random bytes that begin as an APDU or a Data might.

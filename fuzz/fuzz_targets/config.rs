@@ -1,0 +1,4 @@
+//! Fuzzes `config`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| dlms2mqtt_fuzz::config(bytes));
