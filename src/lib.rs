@@ -10,6 +10,7 @@ pub mod client;
 pub mod cosem;
 #[cfg(feature = "demo")]
 pub mod demo_broker;
+pub mod dissect;
 pub mod error;
 pub mod security;
 pub mod session;

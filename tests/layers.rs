@@ -8,6 +8,7 @@ const RANKS: &[&[&str]] = &[
     &["error"],
     &["wire"],
     &["security", "cosem"],
+    &["dissect"],
     &["session"],
     &["transport"],
     &["client"],
@@ -21,7 +22,7 @@ const RANKS: &[&[&str]] = &[
 const NEVER: &[(&str, &str)] = &[("bridge", "sim"), ("bridge", "demo_broker")];
 
 /// Layers that are told the time and handed bytes and entropy, and so can be replayed byte for byte.
-const SANS_IO: &[&str] = &["error", "wire", "security", "cosem", "session"];
+const SANS_IO: &[&str] = &["error", "wire", "security", "cosem", "dissect", "session"];
 const IO: &[&str] = &[
     "tokio::",
     "std::net",

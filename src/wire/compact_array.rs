@@ -193,7 +193,7 @@ impl TypeDescription {
         Ok(value)
     }
 
-    fn decode(reader: &mut Reader<'_>, depth: usize) -> Result<Self, WireError> {
+    pub(crate) fn decode(reader: &mut Reader<'_>, depth: usize) -> Result<Self, WireError> {
         let start = reader.position();
         if depth > MAX_DEPTH {
             return Err(WireErrorKind::TooDeep.at(start));

@@ -123,7 +123,7 @@ impl Data {
     }
 
     /// Reads what follows the tag of a type without parts.
-    pub(super) fn decode_simple(data_type: DataType, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(crate) fn decode_simple(data_type: DataType, reader: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(match data_type {
             DataType::Null => Self::Null,
             DataType::Boolean => Self::Boolean(reader.u8()? != 0),
