@@ -78,16 +78,21 @@ fn fields(dialogue: &mut Dialogue, walker: &mut Walker<'_>) -> Step {
         let read = read.saturating_add(CHECK);
         // A frame that is cut off, or longer than its length says, is read as far as it goes.
         let here = all.strip_suffix(&[FLAG]).filter(|_| all.len() != header.length).unwrap_or(all);
-        let end = header.length.min(here.len()).saturating_sub(CHECK);
+        let is_whole = here.len() >= header.length;
+        let end = if is_whole { header.length.saturating_sub(CHECK) } else { here.len() };
         let length = end.saturating_sub(read);
         walker.bounded("information", length, |walker| information(dialogue, walker, &header))?;
-        check(walker, "FCS", all.get(..end).unwrap_or_default())?;
+        if is_whole {
+            check(walker, "FCS", all.get(..end).unwrap_or_default())?;
+        }
     }
-    let here = all.len().saturating_sub(usize::from(walker.rest().last() == Some(&FLAG)));
+    let closing = usize::from(all.last() == Some(&FLAG) && all.len() != header.length);
+    let here = all.len().saturating_sub(closing);
     if here != header.length {
         let message = format!("the length field says {}, there are {here} octets", header.length);
-        let node = Node::new("length", walker.offset(), 0);
-        walker.push(node.with_error(Fault::new(FaultKind::Length, walker.offset(), message)));
+        let kind = if here < header.length { FaultKind::Truncated } else { FaultKind::Length };
+        let node = Node::new("end", walker.offset(), 0);
+        walker.push(node.with_error(Fault::new(kind, walker.offset(), message)));
     }
     if walker.rest() == [FLAG] {
         walker.read(Reader::u8)?;
@@ -119,7 +124,9 @@ enum Role {
 fn header(walker: &mut Walker<'_>, information: &[u8]) -> Step<Header> {
     let show = |node: Node, &format: &u16| {
         let segmented = if format & 0x800 == 0 { "last or only segment" } else { "more segments follow" };
-        let text = format!("type {}, {segmented}, length {}", format >> 12, format & 0x7FF);
+        // Format type 3 is written 1010.
+        let kind = if format >> 12 == 0xA { "type 3" } else { "unknown type" };
+        let text = format!("{format:04X} {kind}, {segmented}, length {}", format & 0x7FF);
         node.with_value(format).with_text(text)
     };
     let format = walker.field("frame-format", Reader::u16, show)?;

@@ -112,23 +112,23 @@ pub(super) fn service(dialogue: &mut Dialogue, walker: &mut Walker<'_>, tag: u8)
         }
         (tag::SET_REQUEST, 2) => {
             let subject = attribute_with_selection(walker)?;
-            first_block(dialogue, walker, Transfer::SetRequest, Request::One(subject))?;
+            first_block(dialogue, walker, &Transfer::SetRequest, Request::One(subject))?;
         }
         (tag::SET_REQUEST, 5) => {
             let subjects = list(walker, "attribute-descriptor-list", attribute_with_selection)?;
-            first_block(dialogue, walker, Transfer::SetRequest, Request::List(subjects))?;
+            first_block(dialogue, walker, &Transfer::SetRequest, Request::List(subjects))?;
         }
-        (tag::SET_REQUEST, _) => block(dialogue, walker, Transfer::SetRequest)?,
+        (tag::SET_REQUEST, _) => block(dialogue, walker, &Transfer::SetRequest)?,
         (tag::ACTION_REQUEST, 4) => {
             let subject = method(walker)?;
-            first_block(dialogue, walker, Transfer::ActionRequest, Request::One(subject))?;
+            first_block(dialogue, walker, &Transfer::ActionRequest, Request::One(subject))?;
         }
         (tag::ACTION_REQUEST, 5) => {
             let subjects = list(walker, "method-descriptor-list", method)?;
-            first_block(dialogue, walker, Transfer::ActionRequest, Request::List(subjects))?;
+            first_block(dialogue, walker, &Transfer::ActionRequest, Request::List(subjects))?;
         }
-        (tag::ACTION_REQUEST, _) => block(dialogue, walker, Transfer::ActionRequest)?,
-        _ => block(dialogue, walker, Transfer::ActionResponse)?,
+        (tag::ACTION_REQUEST, _) => block(dialogue, walker, &Transfer::ActionRequest)?,
+        _ => block(dialogue, walker, &Transfer::ActionResponse)?,
     }
     Ok(())
 }
@@ -298,55 +298,55 @@ fn get_block(dialogue: &mut Dialogue, walker: &mut Walker<'_>, invoke: u8) -> St
         return access_result(walker, "data-access-result").map(drop);
     }
     let request = dialogue.request(invoke);
-    raw_block(dialogue, walker, Transfer::GetResponse, (number, last), request)
+    raw_block(dialogue, walker, &Transfer::GetResponse, (number, last), request.as_ref())
 }
 
 fn first_block(
     dialogue: &mut Dialogue,
     walker: &mut Walker<'_>,
-    transfer: Transfer,
+    transfer: &Transfer,
     request: Request,
 ) -> Step {
     dialogue.transfers.entry(transfer.clone()).or_default().request = Some(request);
     block(dialogue, walker, transfer)
 }
 
-fn block(dialogue: &mut Dialogue, walker: &mut Walker<'_>, transfer: Transfer) -> Step {
+fn block(dialogue: &mut Dialogue, walker: &mut Walker<'_>, transfer: &Transfer) -> Step {
     let last = walker.flag("last-block")?;
     let number = walker.u32("block-number")?;
-    let request = dialogue.transfers.get(&transfer).and_then(|blocks| blocks.request.clone());
+    let request = dialogue.transfers.get(transfer).and_then(|blocks| blocks.request.clone());
     let is_secret = matches!(&request, Some(Request::One(subject)) if subject.secrecy == Secrecy::Secret);
     if is_secret && !dialogue.shows_secrets() {
         walker.conceal();
     }
-    raw_block(dialogue, walker, transfer, (number, last), request)
+    raw_block(dialogue, walker, transfer, (number, last), request.as_ref())
 }
 
 fn raw_block(
     dialogue: &mut Dialogue,
     walker: &mut Walker<'_>,
-    transfer: Transfer,
+    transfer: &Transfer,
     (number, last): (u32, bool),
-    request: Option<Request>,
+    request: Option<&Request>,
 ) -> Step {
     let Some(whole) = push_block(dialogue, walker, transfer.clone(), (number, last), "raw-data")? else {
         return Ok(());
     };
     let inside = &mut Walker::new(&whole, 0);
-    let is_list = match &request {
+    let is_list = match request {
         Some(Request::List(_)) => true,
         Some(Request::One(_)) => false,
         None => Data::from_bytes(&whole).is_err(),
     };
     let _ = inside.group("reassembled", |walker| {
-        match (&transfer, is_list) {
-            (Transfer::GetResponse, true) => result_list(dialogue, walker, request.as_ref())?,
+        match (transfer, is_list) {
+            (Transfer::GetResponse, true) => result_list(dialogue, walker, request)?,
             (Transfer::ActionResponse, _) if Data::from_bytes(&whole).is_err() => {
                 data_result(dialogue, walker, "return-parameters", &Subject::unknown())?;
             }
-            (_, true) => values(dialogue, walker, "values", request.as_ref())?,
+            (_, true) => values(dialogue, walker, "values", request)?,
             (_, false) => {
-                let subject = answered(walker, Request::one(request.clone()));
+                let subject = answered(walker, Request::one(request.cloned()));
                 value(dialogue, walker, "data", &subject)?;
             }
         }

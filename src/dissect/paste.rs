@@ -40,7 +40,7 @@ pub struct Ignored {
 }
 
 /// Bytes that may be spent on trying whether lines belong together.
-const TRIALS: usize = 16 << 20;
+const TRIALS: usize = 4 << 20;
 
 /// The runs of bytes in a text, and what is none.
 pub(super) fn read(text: &str) -> (Vec<Run>, Vec<Ignored>) {
@@ -83,11 +83,11 @@ pub(super) fn read(text: &str) -> (Vec<Run>, Vec<Ignored>) {
     }
     blocks.push(dump.map(|(run, _)| run).into_iter().collect());
     let mut trials = TRIALS;
-    (blocks.into_iter().flat_map(|block| joined(block, &mut trials)).collect(), ignored)
+    (blocks.iter().flat_map(|block| joined(block, &mut trials)).collect(), ignored)
 }
 
 /// Puts lines together that only together are a frame.
-fn joined(block: Vec<Run>, trials: &mut usize) -> Vec<Run> {
+fn joined(block: &[Run], trials: &mut usize) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut at = 0usize;
     while let Some(first) = block.get(at) {
@@ -107,8 +107,10 @@ fn together(lines: &[Run], trials: &mut usize) -> usize {
     let Some(first) = lines.first() else { return 1 };
     let mut bytes = first.bytes.clone();
     for used in 1..=lines.len() {
-        let Some(left) = trials.checked_sub(bytes.len()) else { return 1 };
-        *trials = left;
+        if used > 1 {
+            let Some(left) = trials.checked_sub(bytes.len()) else { return 1 };
+            *trials = left;
+        }
         match extent(&bytes) {
             Extent::Whole => return used,
             Extent::Strange => return 1,

@@ -150,10 +150,8 @@ fn body(dialogue: &mut Dialogue, walker: &mut Walker<'_>, outer: &Outer<'_>) -> 
     let counter = walker.u32("invocation-counter")?;
     let at = walker.offset();
     let tag_length = if control.protection.authenticates() { TAG_LENGTH } else { 0 };
-    let length = walker.rest().len().checked_sub(tag_length);
-    let length = match length {
-        Some(length) => length,
-        None => return walker.read(|reader| Err(reader.error(WireErrorKind::Truncated))),
+    let Some(length) = walker.rest().len().checked_sub(tag_length) else {
+        return walker.read(|reader| Err(reader.error(WireErrorKind::Truncated)));
     };
     let text = if control.protection.encrypts() {
         walker.bytes("ciphertext", length)?

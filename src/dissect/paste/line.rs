@@ -277,7 +277,7 @@ fn hex_bytes(word: &str) -> Option<Vec<u8>> {
 }
 
 fn pairs(digits: &str) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let digits: Option<Vec<u8>> =
