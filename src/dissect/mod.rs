@@ -101,9 +101,16 @@ pub struct Frame {
 #[must_use]
 pub fn dissect_text(text: &str, settings: Settings) -> Dissection {
     let mut dialogue = Dialogue::new(settings);
-    let (runs, ignored) = paste::read(text);
+    let (runs, mut ignored) = paste::read(text);
     let mut frames = Vec::new();
     for run in runs {
+        let settings = &dialogue.settings;
+        let keys = [&settings.key, &settings.authentication_key];
+        if keys.into_iter().flatten().any(|key| key.expose() == run.bytes) {
+            let text = run.label.unwrap_or_default();
+            ignored.push(Ignored { line: run.line, text, reason: "a key that was given" });
+            continue;
+        }
         // Without addresses, the log's own word tells one direction from the other.
         dialogue.channel = run.direction.map_or(Vec::new(), |direction| vec![direction as u8]);
         frames.extend(framing::frames(&mut dialogue, &run.bytes).into_iter().map(|node| Frame {

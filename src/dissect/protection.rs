@@ -234,7 +234,9 @@ fn open(dialogue: &Dialogue, sealed: &Sealed<'_>) -> Opened {
         }
         return unverified(dialogue, sealed, &attempts, visible());
     }
-    match deciphered(sealed, &attempts) {
+    let found = deciphered(sealed, &attempts, Evidence::Decodes)
+        .or_else(|| deciphered(sealed, &attempts, Evidence::Begins));
+    match found {
         Some((attempt, plain)) => {
             Opened { text: format!("no tag{}", attempt.remark), fault: None, plain: Some(plain) }
         }
@@ -257,7 +259,7 @@ fn unverified(
     visible: Option<Vec<u8>>,
 ) -> Opened {
     let is_encrypted = sealed.control.protection.encrypts();
-    let plain = if is_encrypted { deciphered(sealed, attempts) } else { None };
+    let plain = if is_encrypted { deciphered(sealed, attempts, Evidence::Decodes) } else { None };
     if dialogue.settings.authentication_key.is_none() {
         let text = "not verified: no authentication key given".to_owned();
         return match (plain, visible) {
@@ -346,25 +348,39 @@ fn verified(attempt: &Attempt, sealed: &Sealed<'_>, tag: &[u8; TAG_LENGTH]) -> O
     Some(plain)
 }
 
+/// What shows that a text without a verified tag was deciphered with the right key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// It decodes without an error.
+    Decodes,
+    /// It begins right; meters are known that go on with an encoding of their own.
+    Begins,
+}
+
 /// The first attempt whose text makes sense.
-fn deciphered<'a>(sealed: &Sealed<'_>, attempts: &'a [Attempt]) -> Option<(&'a Attempt, Vec<u8>)> {
+fn deciphered<'a>(
+    sealed: &Sealed<'_>,
+    attempts: &'a [Attempt],
+    evidence: Evidence,
+) -> Option<(&'a Attempt, Vec<u8>)> {
     attempts.iter().find_map(|attempt| {
         let mut plain = sealed.text.to_vec();
         let gcm = Gcm::new(&attempt.key).ok()?;
         gcm.apply_key_stream(&nonce(attempt.title, sealed.counter), &mut plain).ok()?;
-        makes_sense(&plain, sealed.outer.service).then_some((attempt, plain))
+        makes_sense(&plain, sealed.outer.service, evidence).then_some((attempt, plain))
     })
 }
 
-/// Whether a text begins as the outer form implies; without such a hint, whether it decodes or is readable.
-fn makes_sense(plain: &[u8], service: Option<u8>) -> bool {
-    match service {
-        Some(service) => plain.first() == Some(&service),
-        None => {
-            let node = super::apdu::apdu(&mut Dialogue::shut(), plain, 0);
-            // Meters are known that push their own encoding behind a good header.
+fn makes_sense(plain: &[u8], service: Option<u8>, evidence: Evidence) -> bool {
+    if service.is_some() && plain.first() != service.as_ref() {
+        return false;
+    }
+    let node = super::apdu::apdu(&mut Dialogue::shut(), plain, 0);
+    match evidence {
+        Evidence::Decodes => node.faults() == 0,
+        Evidence::Begins => {
             let is_push = plain.first() == Some(&tag::DATA_NOTIFICATION) && node.find("date-time").is_some();
-            node.faults() == 0 || is_push
+            service.is_some() || is_push
         }
     }
 }

@@ -371,8 +371,9 @@ fn is_prose_free(text: &str) -> bool {
 /// Whether bytes in the middle of prose may be a frame or an APDU: prose is full of words like `face` and of numbers.
 fn opens_frame(bytes: &[u8]) -> bool {
     match bytes {
-        [0x7E, 0xA0..=0xAF, ..] | [0x00, 0x01, _, _, _, _, _, _, _, ..] | [0xE6, 0xE6 | 0xE7, 0x00, ..] => {
-            true
+        [0x7E, 0xA0..=0xAF, ..] | [0xE6, 0xE6 | 0xE7, 0x00, ..] => true,
+        [0x00, 0x01, _, _, _, _, high, low, apdu @ ..] => {
+            usize::from(u16::from_be_bytes([*high, *low])) <= apdu.len()
         }
         [0x68, a, b, 0x68, ..] => a == b,
         [tag, _, _, _, _, ..] => {
