@@ -47,7 +47,7 @@ pub(super) struct ReadArgs {
     /// Rows up to this time.
     #[arg(long, value_name = "TIME", conflicts_with = "entries", value_parser = time_point)]
     to: Option<TimePoint>,
-    /// Objects: OBIS[:CLASS[:ATTRIBUTE]], like `1-0:1.8.0*255:register` or `1.0.1.8.0.255:3:2`.
+    /// Objects: `OBIS[:CLASS[:ATTRIBUTE]]`, like `1-0:1.8.0*255:register` or `1.0.1.8.0.255:3:2`.
     #[arg(required = true, value_name = "OBIS[:CLASS[:ATTRIBUTE]]", value_parser = object)]
     objects: Vec<ObjectArg>,
 }

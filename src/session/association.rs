@@ -1,6 +1,6 @@
 //! The application association (ACSE, Green Book clause 9.3): proposal, verdict, four-pass authentication.
 //!
-//! One state is one type and each transition consumes it: a [`Proposal`] that the meter accepts becomes either
+//! One state is one type and each transition consumes it: an [`AwaitAare`] that the meter accepts becomes either
 //! [`Negotiated`] or an [`AwaitHlsReply`], and that only the right proof turns into [`Negotiated`].
 
 use zeroize::Zeroizing;
