@@ -4,6 +4,7 @@
 //! 64 bad configuration or usage, 70 our own fault.
 
 mod check;
+mod decode;
 mod logging;
 mod read;
 mod run;
@@ -47,6 +48,8 @@ enum Command {
     Check(ConfigArgs),
     /// Read values now, without MQTT; one JSON value a line.
     Read(read::ReadArgs),
+    /// Decode frames and APDUs in hexadecimal to a JSON tree of names, offsets and errors.
+    Decode(decode::DecodeArgs),
     /// Print a JSON Schema: of the configuration, or of a payload.
     Schema(schema::SchemaArgs),
 }
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Read(args) => read::run(&args),
+        Command::Decode(args) => decode::run(&args),
         Command::Schema(args) => schema::run(&args),
     };
     ExitCode::from(match outcome {

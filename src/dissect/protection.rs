@@ -261,6 +261,8 @@ fn unverified(
     let is_encrypted = sealed.control.protection.encrypts();
     let plain = if is_encrypted { deciphered(sealed, attempts, Evidence::Decodes) } else { None };
     if dialogue.settings.authentication_key.is_none() {
+        let begins = || is_encrypted.then(|| deciphered(sealed, attempts, Evidence::Begins)).flatten();
+        let plain = plain.or_else(begins);
         let text = "not verified: no authentication key given".to_owned();
         return match (plain, visible) {
             (Some((attempt, plain)), _) => {
