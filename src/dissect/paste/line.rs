@@ -403,7 +403,10 @@ fn stretches(line: &str, words: &[Word<'_>], prefixed: bool) -> Vec<Stretch> {
                 continue;
             }
         };
-        let gap = stretches.last().and_then(|last| line.get(last.end..word.start)).map_or(0, str::len);
+        let between = stretches.last().and_then(|last| line.get(last.end..word.start)).unwrap_or_default();
+        // `(24) 7E A0`: a count in brackets is no byte.
+        open &= !between.contains([')', ']']);
+        let gap = between.len();
         match stretches.last_mut() {
             // A wide gap where there was none before: the text column of a dump.
             Some(last) if open && (gap < 3 || first_gap.is_some_and(|first| gap <= first)) => {
