@@ -48,10 +48,10 @@ impl Line for Port {
 
 impl<L: Line> Line for EchoFilter<L> {
     async fn drain(&mut self, line_time: Duration) -> Result<(), TransportError> {
-        self.get_mut().drain(line_time).await
+        self.stream_mut().drain(line_time).await
     }
 
     async fn set_format(&mut self, format: LineFormat) -> Result<(), TransportError> {
-        self.get_mut().set_format(format).await
+        self.stream_mut().set_format(format).await
     }
 }

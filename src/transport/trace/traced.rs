@@ -29,12 +29,7 @@ impl<S> Traced<S> {
     }
 
     /// The stream below.
-    pub const fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
-    /// The stream below.
-    pub const fn get_mut(&mut self) -> &mut S {
+    pub const fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
