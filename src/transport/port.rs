@@ -4,9 +4,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::error::TransportError;
 use super::listener::Caller;
 use super::serial::SerialPort;
 use super::udp::UdpPort;
@@ -22,6 +23,21 @@ pub enum Port {
     Udp(UdpPort),
     /// A serial port.
     Serial(SerialPort),
+}
+
+impl Port {
+    /// Sends what was written, then closes: TCP with a FIN, so that a modem is free for the next at once.
+    ///
+    /// # Errors
+    /// What was written may not have been sent. The port is closed all the same.
+    pub async fn close(self) -> Result<(), TransportError> {
+        match self {
+            Self::Tcp(mut stream) => Ok(stream.shutdown().await?),
+            Self::Caller(mut caller) => Ok(caller.shutdown().await?),
+            Self::Udp(_) => Ok(()),
+            Self::Serial(port) => port.close().await,
+        }
+    }
 }
 
 impl AsyncRead for Port {

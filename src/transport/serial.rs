@@ -131,12 +131,15 @@ impl SerialPort {
         let _ = tcflush(&*self.control, QueueSelector::IFlush);
     }
 
-    /// Sends what was written, then closes the port; dropping it discards what has not been sent.
+    /// Sends what was written, then closes the port. Dropping it discards what has not been sent, and may block the thread
+    /// for the time of the few octets that the hardware holds.
     ///
     /// # Errors
     /// Those of [`Self::drain`]. The port is closed all the same.
     pub async fn close(mut self) -> Result<(), TransportError> {
-        self.drain().await
+        let outcome = self.drain().await;
+        spawn_blocking(move || drop(self)).await.map_err(|panic| interrupted(&panic))?;
+        outcome
     }
 
     /// Runs what may block on a thread that may, for as long as the kernel's octets can take.
