@@ -5,6 +5,8 @@
 
 mod check;
 mod decode;
+#[cfg(feature = "demo")]
+mod demo;
 mod logging;
 mod read;
 mod run;
@@ -42,6 +44,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show everything at work: simulated meters, an embedded broker, the bridge, and what a subscriber sees.
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
     /// Run the bridge.
     Run(ConfigArgs),
     /// Validate a configuration and print every problem.
@@ -100,6 +105,9 @@ pub fn main() -> ExitCode {
     };
     let usual = match cli.command {
         Command::Run(_) => "info",
+        #[cfg(feature = "demo")]
+        // The embedded broker calls every client that leaves an error.
+        Command::Demo(_) => "warn,rumqttd=off",
         _ => "warn",
     };
     if let Err(error) = cli.logging.start(usual) {
@@ -107,6 +115,8 @@ pub fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let outcome = match cli.command {
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Read(args) => read::run(&args),

@@ -315,11 +315,10 @@ impl LinkActor {
     fn close_port(&mut self) {
         self.port = None;
         self.health.set_state(LinkState::Down);
-        if let Some(station) = self.current.take().and_then(|index| self.stations.get_mut(index)) {
-            station.dissociated(LinkState::Down);
-            if let Ok(meter) = &mut station.meter {
-                meter.forget_session();
-            }
+        self.stations.iter_mut().for_each(|station| station.dissociated(LinkState::Down));
+        let current = self.current.take().and_then(|index| self.stations.get_mut(index));
+        if let Some(Station { meter: Ok(meter), .. }) = current {
+            meter.forget_session();
         }
     }
 
