@@ -12,7 +12,7 @@ use dlms2mqtt::security::{Key, Protection, SecuritySuite, SystemTitle};
 use dlms2mqtt::sim::{
     Framing, HdlcConfig, MeterConfig, Preset, Secret, SecurityConfig, ServerSap, SimulatedMeter,
 };
-use dlms2mqtt::wire::acse::Mechanism;
+use dlms2mqtt::wire::acse::{Mechanism, Referencing};
 use dlms2mqtt::wire::data::Data;
 use dlms2mqtt::wire::hdlc::Parameters;
 use jiff::Timestamp;
@@ -155,6 +155,47 @@ async fn ciphers() {
                     whole(DlmsCosem, &read(DlmsCosem, &meter, &modes).await, 120);
                 }
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dedicated_key() {
+    let mut config = secured(meter(Preset::Water, HDLC), Protection::AuthenticatedEncryption);
+    config.authentication = Mechanism::Low;
+    let meter = serve(config).await;
+    let key = ["--dedicated-key", "00112233445566778899aabbccddeeff", "--invocation-counter", "1000"];
+    let modes = ["--auth", "low", "--security", "authencr", "--password", SECRET, "--client-address", "1"];
+    whole(Gurux, &read(Gurux, &meter, &[&modes[..], &key].concat()).await, 36);
+    let last = meter.meters()[0].model().client_counter();
+    assert!(last < 1010, "the global key ciphers the association alone, not {last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_names() {
+    for (framing, interface) in [(HDLC, "hdlc"), (Framing::Wrapper, "wrapper")] {
+        for (auth, mechanism) in [("none", Mechanism::Lowest), ("low", Mechanism::Low)] {
+            let mut config = meter(Preset::Electricity, framing);
+            config.referencing = Referencing::ShortName;
+            config.authentication = mechanism;
+            config.secret = Secret::new(SECRET.as_bytes());
+            // The library fails on blocks of a Read.
+            config.max_pdu = u16::MAX;
+            let meter = serve(config).await;
+            let modes =
+                ["--interface", interface, "--referencing", "sn", "--auth", auth, "--password", SECRET];
+            let answers = read(Gurux, &meter, &modes).await;
+            let mut values = 0;
+            for answer in &answers {
+                match &answer.outcome {
+                    Outcome::Data { hex, value } => agree(Gurux, answer, &decode(hex), value.as_ref()),
+                    refused @ Outcome::Refused(_) => panic!("{answer:?}: {refused:?}"),
+                }
+                values += 1;
+            }
+            assert!(values > 140, "{values}");
+            assert_eq!(found(&answers, 1, "0.0.96.1.0.255", 2), json!(hex(b"20261103")));
+            assert_eq!(rows(&answers, "1.0.99.1.0.255").len(), 3);
         }
     }
 }

@@ -11,6 +11,7 @@ mod logging;
 mod read;
 mod run;
 mod schema;
+mod sim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ enum Command {
     Read(read::ReadArgs),
     /// Decode frames and APDUs in hexadecimal to a JSON tree of names, offsets and errors.
     Decode(decode::DecodeArgs),
+    /// Simulate a meter for trials, with faults.
+    Sim(Box<sim::SimArgs>),
     /// Print a JSON Schema: of the configuration, or of a payload.
     Schema(schema::SchemaArgs),
 }
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Read(args) => read::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Schema(args) => schema::run(&args),
     };
     ExitCode::from(match outcome {

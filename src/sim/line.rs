@@ -111,8 +111,7 @@ fn hdlc_server(config: &MeterConfig) -> Result<ServerLink, SpawnError> {
             std::iter::once(shortest).chain(fitting).collect()
         }
     };
-    let client = u8::try_from(config.client_address).map_err(|_| SpawnError::ClientAddress)?;
-    ClientAddress::new(client)?;
+    ClientAddress::new(u8::try_from(config.client_address).unwrap_or(u8::MAX))?;
     let mut server = HdlcServerConfig::new(addresses);
     server.limits = hdlc.parameters.clamped();
     Ok(ServerLink::Hdlc(HdlcServer::new(server)))
@@ -287,4 +286,166 @@ fn from_other_port(burst: &[u8]) -> Vec<u8> {
         *port ^= 0x02;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::sim::config::{HdlcConfig, ServerSap};
+    use crate::sim::faults::Every;
+    use crate::sim::model::preset::Preset;
+    use crate::wire::hdlc::Control;
+    use crate::wire::wrapper::Pdu;
+
+    const HDLC: Framing = Framing::Hdlc(HdlcConfig {
+        parameters: crate::wire::hdlc::Parameters {
+            max_info_tx: 128,
+            max_info_rx: 128,
+            window_tx: 1,
+            window_rx: 1,
+        },
+        address_size: None,
+    });
+
+    fn config(framing: Framing, faults: Faults) -> MeterConfig {
+        let mut config = MeterConfig::new(Preset::Water, 1, framing);
+        config.faults = faults;
+        config
+    }
+
+    fn line(config: MeterConfig) -> (Line, Arc<Meter>) {
+        let meter = Arc::new(Meter::new(config));
+        (Line::new(&[Arc::clone(&meter)]).unwrap(), meter)
+    }
+
+    fn wrapped(apdu: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        Pdu { source: 16, destination: 1, apdu }.encode(&mut out).unwrap();
+        out
+    }
+
+    /// A request that needs no association, and what the meter answers: exception-response.
+    const REQUEST: [u8; 13] = [0xC0, 1, 0xC1, 0, 1, 0, 0, 0x60, 1, 0, 255, 2, 0];
+    const NOTHING: [u8; 0] = [];
+    const ANSWER: [u8; 11] = [0, 1, 0, 1, 0, 16, 0, 3, 0xD8, 1, 1];
+
+    fn ask(line: &mut Line, now: Instant) -> Vec<u8> {
+        let mut out = Vec::new();
+        line.handle_input(now, &wrapped(&REQUEST));
+        line.poll_transmit(&mut out);
+        out
+    }
+
+    #[test]
+    fn without_faults_every_request_is_answered() {
+        let (mut line, _) = line(config(Framing::Wrapper, Faults::default()));
+        let now = Instant::now();
+        assert_eq!(ask(&mut line, now), ANSWER);
+        let other = Pdu { source: 16, destination: 2, apdu: &REQUEST };
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        other.encode(&mut bytes).unwrap();
+        line.handle_input(now, &bytes);
+        assert!(!line.poll_transmit(&mut out), "nobody has this address");
+        assert_eq!((line.poll_event(), line.poll_timeout()), (None, None));
+    }
+
+    #[test]
+    fn faults_of_the_stream() {
+        let nth = NonZeroU32::new;
+        let now = Instant::now();
+        let (mut dropping, _) =
+            line(config(Framing::Wrapper, Faults { drop_after: nth(1), ..Faults::default() }));
+        assert_eq!(ask(&mut dropping, now), ANSWER);
+        assert_eq!(dropping.poll_event(), None);
+        assert_eq!(ask(&mut dropping, now), NOTHING);
+        assert_eq!(dropping.poll_event(), Some(LineEvent::HangUp));
+
+        let (mut cutting, _) =
+            line(config(Framing::Wrapper, Faults { close_mid_frame: nth(1), ..Faults::default() }));
+        assert_eq!(ask(&mut cutting, now), ANSWER[..5]);
+        assert_eq!(cutting.poll_event(), Some(LineEvent::HangUp));
+
+        let (mut stalling, _) =
+            line(config(Framing::Wrapper, Faults { stall_after: Some(1), ..Faults::default() }));
+        assert_eq!(ask(&mut stalling, now), ANSWER);
+        assert_eq!(ask(&mut stalling, now), NOTHING);
+        assert_eq!(ask(&mut stalling, now), NOTHING);
+        assert_eq!(stalling.poll_event(), None, "it stays open");
+
+        let twice = Faults { answer_twice: Every::nth(2), ..Faults::default() };
+        let (mut repeating, _) = line(config(Framing::Wrapper, twice));
+        assert_eq!(ask(&mut repeating, now), ANSWER);
+        assert_eq!(ask(&mut repeating, now), [ANSWER, ANSWER].concat());
+
+        let wrong = Faults { wrong_address: Every::nth(1), ..Faults::default() };
+        let (mut confused, _) = line(config(Framing::Wrapper, wrong));
+        assert_eq!(ask(&mut confused, now)[..8], [0, 1, 0, 3, 0, 16, 0, 3]);
+    }
+
+    #[test]
+    fn delays_and_pieces() {
+        let faults = Faults { delay: Duration::from_secs(2), chunk: NonZeroU32::new(4), ..Faults::default() };
+        let (mut line, _) = line(config(Framing::Wrapper, faults));
+        let mut now = Instant::now();
+        assert_eq!(ask(&mut line, now), NOTHING);
+        let mut pieces = Vec::new();
+        while let Some(due) = line.poll_timeout() {
+            assert!(due > now);
+            now = due;
+            line.handle_timeout(now);
+            let mut out = Vec::new();
+            assert!(line.poll_transmit(&mut out));
+            pieces.push(out);
+        }
+        assert_eq!(pieces, [&ANSWER[..4], &ANSWER[4..8], &ANSWER[8..]]);
+    }
+
+    fn set_up(line: &mut Line, physical: u16) -> Vec<u8> {
+        let address = ServerAddress::new(1, Some(physical), None).unwrap();
+        let (mut frame, mut out) = (Vec::new(), Vec::new());
+        Frame {
+            segmented: false,
+            destination: address.encode(),
+            source: ClientAddress::PUBLIC.encode(),
+            control: Control::SetNormalResponseMode { poll: true },
+            information: &[],
+        }
+        .encode(&mut frame)
+        .unwrap();
+        line.handle_input(Instant::now(), &frame);
+        line.poll_transmit(&mut out);
+        out
+    }
+
+    #[test]
+    fn stations_of_one_line() {
+        let station = |physical, faults| {
+            let mut config = config(HDLC, faults);
+            config.server_address = ServerSap { logical: 1, physical: Some(physical) };
+            Arc::new(Meter::new(config))
+        };
+        let spoilt = Faults { corrupt_fcs: Every::nth(1), ..Faults::default() };
+        let lost = Faults { wrong_address: Every::nth(1), ..Faults::default() };
+        let meters = [station(17, Faults::default()), station(18, spoilt), station(19, lost)];
+        let mut line = Line::new(&meters).unwrap();
+        let source = |answer: &[u8]| Some(Frame::decode(answer.get(1..answer.len() - 1)?).ok()?.source);
+        let address = |logical, physical| ServerAddress::new(logical, Some(physical), None).unwrap().encode();
+        assert_eq!(source(&set_up(&mut line, 17)), Some(address(1, 17)));
+        let damaged = set_up(&mut line, 18);
+        assert_eq!((damaged.len() > 10, source(&damaged)), (true, None), "a wrong check sequence");
+        assert_eq!(source(&set_up(&mut line, 19)), Some(address(3, 19)));
+        assert_eq!(set_up(&mut line, 20), NOTHING, "nobody has this address");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let mut beyond = config(HDLC, Faults::default());
+        beyond.client_address = 200;
+        assert!(matches!(Line::new(&[Arc::new(Meter::new(beyond))]), Err(SpawnError::Address(_))));
+        let mut beyond = config(HDLC, Faults::default());
+        beyond.server_address = ServerSap::logical(20_000);
+        assert!(matches!(Line::new(&[Arc::new(Meter::new(beyond))]), Err(SpawnError::Address(_))));
+    }
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::config::{Framing, MeterConfig};
 use super::line::Line;
 use super::meter::Meter;
+use crate::security::SecuritySuite;
 use crate::transport::Driver;
 use crate::wire::hdlc::AddressError;
 
@@ -28,15 +29,20 @@ pub enum SpawnError {
     /// An HDLC address out of range.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// An HDLC client address over 127.
-    #[error("an HDLC client address is 0 to 127")]
-    ClientAddress,
     /// No meter at all.
     #[error("a port needs a meter")]
     NoMeter,
     /// HDLC and wrapper meters on one port.
     #[error("the meters of one port have one framing")]
     MixedFraming,
+    /// A key of another length than the suite's.
+    #[error("a key has {found} bytes, {suite} needs {}", suite.key_length())]
+    KeyLength {
+        /// The meter's suite.
+        suite: SecuritySuite,
+        /// Length in bytes of the key.
+        found: usize,
+    },
     /// Two meters with one address.
     #[error("two meters of one port have the same address")]
     SameAddress,
@@ -120,6 +126,13 @@ fn check(configs: &[MeterConfig]) -> Result<(), SpawnError> {
     let wrapped = first.framing == Framing::Wrapper;
     if configs.iter().any(|config| (config.framing == Framing::Wrapper) != wrapped) {
         return Err(SpawnError::MixedFraming);
+    }
+    for security in configs.iter().filter_map(|config| config.security.as_ref()) {
+        let keys = [&security.block_cipher_key, &security.authentication_key];
+        let suite = security.suite;
+        if let Some(wrong) = keys.into_iter().find(|key| key.len() != suite.key_length()) {
+            return Err(SpawnError::KeyLength { suite, found: wrong.len() });
+        }
     }
     let address = |config: &MeterConfig| {
         let physical = if wrapped { None } else { config.server_address.physical };

@@ -39,7 +39,7 @@ class Session:
         if options.physical_address is not None:
             address = GXDLMSSecureClient.getServerAddress(options.server_address, options.physical_address)
         self.client = GXDLMSSecureClient(
-            True,
+            options.referencing == "ln",
             options.client_address,
             address,
             AUTHENTICATION[options.auth],
@@ -51,6 +51,7 @@ class Session:
         ciphering.systemTitle = options.system_title
         ciphering.authenticationKey = options.akey
         ciphering.blockCipherKey = options.ekey
+        ciphering.dedicatedKey = options.dedicated_key
         ciphering.invocationCounter = options.invocation_counter
 
     def open(self):
@@ -120,12 +121,14 @@ def read(session, obis, class_id, attribute, request, **extra):
 
 
 def main():
-    options = peer.arguments(__doc__, list(AUTHENTICATION), list(SECURITY))
+    options = peer.arguments(__doc__, list(AUTHENTICATION), list(SECURITY), ["ln", "sn"])
     session = Session(options)
     session.open()
     client = session.client
 
-    listing = read(session, "0.0.40.0.0.255", ObjectType.ASSOCIATION_LOGICAL_NAME, 2, client.getObjectsRequest())
+    by_name = options.referencing == "ln"
+    association = ObjectType.ASSOCIATION_LOGICAL_NAME if by_name else ObjectType.ASSOCIATION_SHORT_NAME
+    listing = read(session, "0.0.40.0.0.255", association, 2, client.getObjectsRequest())
     octets = GXByteBuffer()
     octets.set(bytes(listing.data.array()))
     objects = client.parseObjects(octets, False, False)
@@ -133,7 +136,8 @@ def main():
     for item, entry in zip(objects, listing.value):
         if not peer.wanted(options, item.objectType):
             continue
-        attributes = [access[0] for access in entry[3][0]]
+        # A list of short names tells no access rights.
+        attributes = [access[0] for access in entry[3][0]] if by_name else range(1, item.getAttributeCount() + 1)
         for attribute in attributes:
             # The rows of a profile are asked for by entry below.
             if item.objectType == ObjectType.PROFILE_GENERIC and attribute == 2:

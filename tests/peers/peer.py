@@ -21,13 +21,14 @@ import time
 OUT, sys.stdout = sys.stdout, open(os.devnull, "w", encoding="utf-8")
 
 
-def arguments(description, auth, security):
+def arguments(description, auth, security, referencing=("ln",)):
     parser = argparse.ArgumentParser(description=description)
     number = lambda text: int(text, 0)
     key = bytes.fromhex
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--interface", choices=["hdlc", "wrapper"], default="hdlc")
+    parser.add_argument("--referencing", choices=referencing, default="ln")
     parser.add_argument("--client-address", type=number, default=16)
     parser.add_argument("--server-address", type=number, default=1)
     parser.add_argument("--physical-address", type=number, help="HDLC: the lower address; --server-address is the upper one")
@@ -37,6 +38,7 @@ def arguments(description, auth, security):
     parser.add_argument("--system-title", type=key, default=key("444c4d5065657201"))
     parser.add_argument("--akey", type=key, default=key("d0d1d2d3d4d5d6d7d8d9dadbdcdddedf"))
     parser.add_argument("--ekey", type=key, default=key("000102030405060708090a0b0c0d0e0f"))
+    parser.add_argument("--dedicated-key", type=key, help="a key for this association")
     parser.add_argument("--invocation-counter", type=number, default=int(time.time()),
                         help="of the first ciphered APDU; by default the seconds since 1970, which rise from run to run")
     parser.add_argument("--classes", default="1,3,4,5,8", help="classes of which every readable attribute is read, or 'all'")

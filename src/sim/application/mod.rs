@@ -8,6 +8,8 @@ mod blocks;
 mod general_block;
 mod logical_names;
 mod short_names;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;
