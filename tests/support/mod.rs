@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod apdu;
+pub(crate) mod expected;
 pub(crate) mod mosquitto;
 pub(crate) mod not_run;
 pub(crate) mod peer_client;
@@ -9,4 +10,5 @@ pub(crate) mod peer_meter;
 pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod python;
+pub(crate) mod site;
 pub(crate) mod vectors;

@@ -91,6 +91,20 @@ impl PeerMeter {
         attributes
     }
 
+    /// Every object's class, logical name and readable attributes from 2 on.
+    pub(crate) fn objects(&self) -> Vec<(u16, String, Vec<Attribute>)> {
+        let objects = self.expected["objects"].as_array().expect("objects");
+        let of = |object: &Value| {
+            let attributes: Vec<_> = attributes_of(object)
+                .into_iter()
+                .filter(|attribute| attribute.attribute >= 2 && attribute.hex.is_some())
+                .collect();
+            let class = u16::try_from(object["class"].as_u64().expect("class")).expect("class");
+            (class, object["ln"].as_str().expect("logical name").to_owned(), attributes)
+        };
+        objects.iter().map(of).collect()
+    }
+
     /// One attribute, which must exist.
     pub(crate) fn attribute(&self, class: u16, obis: &str, attribute: i8) -> Attribute {
         self.attributes()
