@@ -6,6 +6,7 @@ use super::{ClientError, MeterClient};
 use crate::error::{Layer, Report};
 use crate::session::association::Negotiated;
 use crate::session::error::Recovery;
+use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
 use crate::wire::xdlms::conformance::Conformance;
 use crate::wire::xdlms::{AttributeRequest, DataAccessResult, GetDataResult};
@@ -15,6 +16,9 @@ const MAX_LIST: usize = 64;
 
 /// Octets of one item without selection in a GET-with-list: class, logical name, attribute, selection flag.
 const ITEM_OCTETS: usize = 10;
+
+/// Octets of one item of a Read: choice, short name.
+const SHORT_ITEM_OCTETS: usize = 3;
 
 /// Octets of the header of a GET-with-list and of ciphering, generously.
 const HEADER_OCTETS: usize = 40;
@@ -47,7 +51,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         lists: &mut Lists,
         results: &mut Vec<Result<Data, Report>>,
     ) -> Result<(), ClientError> {
-        let at_once = self.session().negotiated().map_or(1, |negotiated| list_length(negotiated, *lists));
+        let item_octets = match self.referencing() {
+            Referencing::LogicalName => ITEM_OCTETS,
+            Referencing::ShortName => SHORT_ITEM_OCTETS,
+        };
+        let negotiated = self.session().negotiated();
+        let at_once = negotiated.map_or(1, |negotiated| list_length(negotiated, *lists, item_octets));
         results.reserve(requests.len());
         let mut requests = requests.into_iter().peekable();
         while let Some(first) = requests.next() {
@@ -90,8 +99,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             return Ok(());
         }
         match self.list(batch.clone()).await {
-            Ok(answers) if !is_refused_as_a_whole(&answers, *lists) => {
-                *lists = Lists::Work;
+            Ok(answers) if !self.is_refused_as_a_whole(&batch, &answers, *lists) => {
+                if answers.iter().any(Result::is_ok) {
+                    *lists = Lists::Work;
+                }
                 results.extend(answers.into_iter().map(|answer| answer.map_err(refusal)));
                 return Ok(());
             }
@@ -107,24 +118,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         }
         Ok(())
     }
+
+    /// Whether a meter that never answered a list says no to each item: it may mean the list. Items without a short
+    /// name were not asked for.
+    fn is_refused_as_a_whole(
+        &self,
+        batch: &[AttributeRequest],
+        answers: &[GetDataResult],
+        lists: Lists,
+    ) -> bool {
+        let is_asked = |request: &AttributeRequest| {
+            self.referencing() == Referencing::LogicalName || self.names.attribute(&request.attribute).is_ok()
+        };
+        lists == Lists::Untried && answers.iter().all(Result::is_err) && batch.iter().any(is_asked)
+    }
 }
 
 fn refusal(result: DataAccessResult) -> Report {
     result.report(Layer::Get)
 }
 
-/// Whether a meter that never answered a list says the same no to each item: it may mean the list.
-fn is_refused_as_a_whole(answers: &[GetDataResult], lists: Lists) -> bool {
-    lists == Lists::Untried && answers.iter().all(Result::is_err)
-}
-
 /// How many attributes fit one request, and their answers what the meter may send.
-fn list_length(negotiated: &Negotiated, lists: Lists) -> usize {
+fn list_length(negotiated: &Negotiated, lists: Lists, item_octets: usize) -> usize {
     if lists == Lists::Refused || !negotiated.conformance.contains(Conformance::MULTIPLE_REFERENCES) {
         return 1;
     }
     let pdu = negotiated.max_send_pdu.map_or(usize::from(u16::MAX), usize::from);
-    let requests = pdu.saturating_sub(HEADER_OCTETS) / ITEM_OCTETS;
+    let requests = pdu.saturating_sub(HEADER_OCTETS) / item_octets;
     let answers = if negotiated.conformance.contains(Conformance::BLOCK_TRANSFER_WITH_GET_OR_READ) {
         MAX_LIST
     } else {

@@ -6,13 +6,18 @@
 pub mod batch;
 pub mod counter_store;
 pub mod error;
+pub mod objects;
 pub mod profile;
+pub mod short_names;
+
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 pub use counter_store::FileCounterStore;
 pub use error::ClientError;
+pub use short_names::ShortNames;
 
 use crate::security::SecurityContext;
 use crate::session::association::Negotiated;
@@ -21,7 +26,9 @@ use crate::session::error::SessionError;
 use crate::session::exchange::{Outcome, Service};
 use crate::session::link::LinkParameters;
 use crate::transport::{Driver, Session};
+use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
+use crate::wire::xdlms::sn::VariableAccess;
 use crate::wire::xdlms::{AttributeRequest, DataAccessResult, GetDataResult, MethodDescriptor};
 
 /// Octets of the challenge for high level authentication: the one length that every known stack takes.
@@ -32,6 +39,7 @@ const CHALLENGE_OCTETS: usize = 16;
 pub struct MeterClient<'a, S> {
     driver: &'a mut Driver<S>,
     session: &'a mut ClientSession,
+    names: Arc<ShortNames>,
     notifications: Vec<Vec<u8>>,
 }
 
@@ -57,8 +65,21 @@ impl Session for ClientSession {
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     /// A client of the meter behind `session`, over `driver`'s stream.
-    pub const fn new(driver: &'a mut Driver<S>, session: &'a mut ClientSession) -> Self {
-        Self { driver, session, notifications: Vec::new() }
+    pub fn new(driver: &'a mut Driver<S>, session: &'a mut ClientSession) -> Self {
+        Self { driver, session, names: Arc::default(), notifications: Vec::new() }
+    }
+
+    /// The same, with the short names of the meter's objects: without them, short-name referencing reaches no more
+    /// than the objects of reserved names.
+    #[must_use]
+    pub fn with_names(self, names: Arc<ShortNames>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// How objects are named to the meter.
+    #[must_use]
+    pub const fn referencing(&self) -> Referencing {
+        self.session.settings().referencing
     }
 
     /// The session.
@@ -134,29 +155,61 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         }
     }
 
-    /// GET of one attribute.
+    /// Reads one attribute: GET, or Read of its short name.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub async fn get(&mut self, request: AttributeRequest) -> Result<GetDataResult, ClientError> {
+        if self.referencing() == Referencing::ShortName {
+            return match self.names.variable(request) {
+                Ok(variable) => only(self.read(vec![variable]).await?),
+                Err(refused) => Ok(Err(refused)),
+            };
+        }
         match self.run(Service::Get(request)).await? {
             Outcome::Get(result) => Ok(result),
             _ => Err(SessionError::NotReady.into()),
         }
     }
 
-    /// GET of several attributes in one request; results in its order.
+    /// Reads several attributes in one request; results in its order.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub async fn list(&mut self, requests: Vec<AttributeRequest>) -> Result<Vec<GetDataResult>, ClientError> {
-        match self.run(Service::GetList(requests)).await? {
+        if self.referencing() == Referencing::LogicalName {
+            return match self.run(Service::GetList(requests)).await? {
+                Outcome::GetList(results) => Ok(results),
+                _ => Err(SessionError::NotReady.into()),
+            };
+        }
+        let mut results = Vec::with_capacity(requests.len());
+        let mut variables = Vec::with_capacity(requests.len());
+        for request in requests {
+            results.push(self.names.variable(request).map(|variable| variables.push(variable)));
+        }
+        let answers = if variables.is_empty() { Vec::new() } else { self.read(variables).await? };
+        let mut answers = answers.into_iter();
+        results
+            .into_iter()
+            .map(|known| match known {
+                Ok(()) => answers.next().ok_or(SessionError::NotReady.into()),
+                Err(refused) => Ok(Err(refused)),
+            })
+            .collect()
+    }
+
+    async fn read(
+        &mut self,
+        variables: Vec<VariableAccess<'static>>,
+    ) -> Result<Vec<GetDataResult>, ClientError> {
+        match self.run(Service::Read(variables)).await? {
             Outcome::GetList(results) => Ok(results),
             _ => Err(SessionError::NotReady.into()),
         }
     }
 
-    /// SET of one attribute.
+    /// Writes one attribute: SET, or Write to its short name.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -165,13 +218,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         request: AttributeRequest,
         data: Data,
     ) -> Result<DataAccessResult, ClientError> {
-        match self.run(Service::Set(request, data)).await? {
-            Outcome::Set(results) => results.first().copied().ok_or(SessionError::NotReady.into()),
+        let service = match self.referencing() {
+            Referencing::LogicalName => Service::Set(request, data),
+            Referencing::ShortName => match self.names.variable(request) {
+                Ok(variable) => Service::Write(vec![(variable, data)]),
+                Err(refused) => return Ok(refused),
+            },
+        };
+        match self.run(service).await? {
+            Outcome::Set(results) => only(results),
             _ => Err(SessionError::NotReady.into()),
         }
     }
 
-    /// ACTION: a method with its parameters.
+    /// Invokes a method with its parameters: ACTION, or Write to its short name, which brings nothing back. Without
+    /// parameters a Write says integer 0.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -180,8 +241,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         method: MethodDescriptor,
         parameters: Option<Data>,
     ) -> Result<(DataAccessResult, Option<GetDataResult>), ClientError> {
-        match self.run(Service::Action(method, parameters)).await? {
+        let service = match self.referencing() {
+            Referencing::LogicalName => Service::Action(method, parameters),
+            Referencing::ShortName => match self.names.method(&method) {
+                Ok(name) => {
+                    let parameters = parameters.unwrap_or(Data::Integer(0));
+                    Service::Write(vec![(VariableAccess::Name(name), parameters)])
+                }
+                Err(refused) => return Ok((refused, None)),
+            },
+        };
+        match self.run(service).await? {
             Outcome::Action(result, returned) => Ok((result, returned)),
+            Outcome::Set(results) => Ok((only(results)?, None)),
             _ => Err(SessionError::NotReady.into()),
         }
     }
@@ -207,6 +279,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
             }
         }
     }
+}
+
+/// The result of a request with one item.
+fn only<T>(results: Vec<T>) -> Result<T, ClientError> {
+    results.into_iter().next().ok_or(SessionError::NotReady.into())
 }
 
 fn now() -> std::time::Instant {

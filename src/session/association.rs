@@ -6,7 +6,7 @@
 use zeroize::Zeroizing;
 
 use super::error::SessionError;
-use super::exchange::{Outcome, Service};
+use super::exchange::{ExchangeError, Outcome, Service};
 use crate::security::hls::{self, HlsInputs};
 use crate::security::{Key, SecurityContext, SystemTitle};
 use crate::wire::acse::{
@@ -16,7 +16,7 @@ use crate::wire::acse::{
 use crate::wire::data::Data;
 use crate::wire::obis::Obis;
 use crate::wire::xdlms::conformance::Conformance;
-use crate::wire::xdlms::fault::{ConfirmedServiceError, ExceptionResponse};
+use crate::wire::xdlms::fault::{ConfirmedServiceError, ExceptionResponse, ServiceError};
 use crate::wire::xdlms::initiate::{DedicatedKey, InitiateRequest, InitiateResponse};
 use crate::wire::xdlms::sn::VariableAccess;
 use crate::wire::xdlms::{DataAccessResult, MethodDescriptor, tag};
@@ -315,6 +315,26 @@ impl AwaitHlsReply {
         Ok(Verdict::Authenticate(self, service))
     }
 
+    /// Pass 3 failed as a service: a meter that does not know the Read may still take our proof by Write.
+    pub(super) fn on_failure(
+        mut self,
+        settings: &AssociationSettings,
+        security: Option<&mut SecurityContext>,
+        error: ExchangeError,
+    ) -> Result<Verdict, SessionError> {
+        let is_unknown_service = match error {
+            // service, definition
+            ExchangeError::ServiceError(error) => matches!(error.class, 3 | 4),
+            ExchangeError::Exception(exception) => exception.service == ServiceError::ServiceNotSupported,
+            _ => false,
+        };
+        if self.attempt == ProofBy::Read && is_unknown_service {
+            self.attempt = ProofBy::Write;
+            return self.prove(settings, security);
+        }
+        Err(error.into())
+    }
+
     /// Pass 4: the meter's proof.
     pub(super) fn on_outcome(
         mut self,
@@ -336,7 +356,10 @@ impl AwaitHlsReply {
             },
             Outcome::Set(results) => match results.first() {
                 // A WriteResponse has no room for the meter's proof.
-                Some(DataAccessResult::Success) => return Ok(Verdict::Associated(self.negotiated)),
+                Some(DataAccessResult::Success) => {
+                    tracing::warn!("the meter took our proof by Write, which leaves no room for its own");
+                    return Ok(Verdict::Associated(self.negotiated));
+                }
                 Some(&refused) => return Err(SessionError::HlsRefused(refused)),
                 None => None,
             },

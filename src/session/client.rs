@@ -401,17 +401,8 @@ impl ClientSession {
     }
 
     fn on_association_response(&mut self, now: Instant, awaiting: AwaitAare, apdu: &[u8]) {
-        match awaiting.on_response(&self.settings, self.security.as_mut(), apdu) {
-            Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
-            Ok(Verdict::Authenticate(awaiting, service)) => {
-                let limits = self.limits(awaiting.negotiated());
-                match self.start(now, service, limits) {
-                    Ok(exchange) => self.state = State::AwaitHlsReply(awaiting, exchange),
-                    Err(error) => self.fail(error),
-                }
-            }
-            Err(error) => self.fail(error),
-        }
+        let verdict = awaiting.on_response(&self.settings, self.security.as_mut(), apdu);
+        self.on_verdict(now, verdict);
     }
 
     fn on_hls_response(
@@ -432,19 +423,27 @@ impl ClientSession {
                 self.on_unrelated(now);
             }
             Ok(Step::Done(outcome)) => {
-                match awaiting.on_outcome(&self.settings, self.security.as_mut(), outcome) {
-                    Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
-                    Ok(Verdict::Authenticate(awaiting, service)) => {
-                        let limits = self.limits(awaiting.negotiated());
-                        match self.start(now, service, limits) {
-                            Ok(exchange) => self.state = State::AwaitHlsReply(awaiting, exchange),
-                            Err(error) => self.fail(error),
-                        }
-                    }
+                let verdict = awaiting.on_outcome(&self.settings, self.security.as_mut(), outcome);
+                self.on_verdict(now, verdict);
+            }
+            Err(error) => {
+                let verdict = awaiting.on_failure(&self.settings, self.security.as_mut(), error);
+                self.on_verdict(now, verdict);
+            }
+        }
+    }
+
+    fn on_verdict(&mut self, now: Instant, verdict: Result<Verdict, SessionError>) {
+        match verdict {
+            Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
+            Ok(Verdict::Authenticate(awaiting, service)) => {
+                let limits = self.limits(awaiting.negotiated());
+                match self.start(now, service, limits) {
+                    Ok(exchange) => self.state = State::AwaitHlsReply(awaiting, exchange),
                     Err(error) => self.fail(error),
                 }
             }
-            Err(error) => self.fail(error.into()),
+            Err(error) => self.fail(error),
         }
     }
 
