@@ -14,7 +14,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::Name;
 use crate::bridge::config::document::group::{Capture, NullCells};
-use crate::bridge::config::model::{Config, Device, Profile, Selection, Value};
+use crate::bridge::config::model::{ClassSource, Config, Device, Profile, Selection, Value};
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::link::failure::Failure;
 use crate::bridge::link::meter::{Counters, Meter, is_protected};
@@ -99,6 +99,11 @@ impl ReadArgs {
             value.obis == Some(object.obis) && object.class.is_none_or(|class| class == value.class)
         });
         let class = object.class.or(configured.map(|value| value.class)).unwrap_or(ClassId::DATA);
+        let class_source = match (object.class, configured) {
+            (Some(_), _) => ClassSource::Configured,
+            (None, Some(value)) => value.class_source,
+            (None, None) => ClassSource::Default,
+        };
         let name = configured.map(|value| value.name.clone()).unwrap_or_else(|| name_of(object.obis));
         let known = configured.and_then(|value| value.profile.clone());
         let profile = (class == ClassId::PROFILE_GENERIC).then(|| Profile {
@@ -115,8 +120,9 @@ impl ReadArgs {
             enabled: true,
             devices: vec![device.name.clone()],
             obis: Some(object.obis),
-            short_name: None,
+            short_name: configured.and_then(|value| value.short_name),
             class,
+            class_source,
             selection: object.attribute.map_or(Selection::Usual, Selection::One),
             scaler: configured.and_then(|value| value.scaler),
             unit: configured.and_then(|value| value.unit.clone()),

@@ -473,6 +473,8 @@ pub struct Value {
     pub short_name: Option<u16>,
     /// Class.
     pub class: ClassId,
+    /// Where the class comes from.
+    pub class_source: ClassSource,
     /// Which attributes.
     pub selection: Selection,
     /// Power of ten that replaces the meter's.
@@ -481,6 +483,15 @@ pub struct Value {
     pub unit: Option<Unit>,
     /// Which rows, for class profile_generic.
     pub profile: Option<Profile>,
+}
+
+/// Where the class of a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClassSource {
+    /// It is written.
+    Configured,
+    /// It is the default; where the meter's object list is known, that knows better.
+    Default,
 }
 
 /// Which attributes of an object are read.

@@ -1,7 +1,9 @@
 //! What is known of a meter between visits: who it is, and what does not change from read to read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::client::ShortNames;
 use crate::client::batch::Lists;
 use crate::client::profile::ProfileLayout;
 use crate::cosem::catalogue::ClassId;
@@ -32,6 +34,8 @@ pub struct MeterMemory {
     pub layouts: HashMap<Obis, ProfileLayout>,
     /// Its objects, once they were needed.
     pub objects: Objects,
+    /// Their base names, in short-name referencing.
+    pub names: Arc<ShortNames>,
 }
 
 /// The object list of an association.
@@ -40,6 +44,8 @@ pub enum Objects {
     /// Not needed so far.
     #[default]
     Unread,
+    /// Read without access rights, for the base names.
+    Named(ObjectList),
     /// Read.
     Known(ObjectList),
     /// The meter does not show it.
@@ -49,17 +55,28 @@ pub enum Objects {
 impl MeterMemory {
     /// A meter has associated and said who it is.
     pub fn recognise(&mut self, identity: MeterIdentity) {
-        let is_same = identity.logical_device_name.is_some() && identity == self.identity;
-        if !is_same {
+        if !self.is_of(&identity) {
             *self = Self { identity, ..Self::default() };
         }
+    }
+
+    /// Whether this is the memory of the meter that says so of itself.
+    #[must_use]
+    pub fn is_of(&self, identity: &MeterIdentity) -> bool {
+        identity.logical_device_name.is_some() && *identity == self.identity
+    }
+
+    /// Takes in the objects of an association SN.
+    pub fn learn_names(&mut self, objects: ObjectList) {
+        self.names = Arc::new(ShortNames::of(&objects));
+        self.objects = Objects::Named(objects);
     }
 
     /// The objects, where they are known.
     #[must_use]
     pub const fn objects(&self) -> Option<&ObjectList> {
         match &self.objects {
-            Objects::Known(objects) => Some(objects),
+            Objects::Named(objects) | Objects::Known(objects) => Some(objects),
             Objects::Unread | Objects::Denied => None,
         }
     }

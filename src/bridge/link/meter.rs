@@ -10,7 +10,7 @@ use super::memory::{MeterIdentity, MeterMemory};
 use super::settings::{Credentials, data_link};
 use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
-use crate::client::{ClientError, FileCounterStore, MeterClient};
+use crate::client::{ClientError, FileCounterStore, MeterClient, ShortNames};
 use crate::cosem::catalogue::ClassId;
 use crate::error::{Code, Layer, Report};
 use crate::security::{CipherKey, CounterId, CounterStore, MemoryCounterStore, SecurityContext};
@@ -19,6 +19,7 @@ use crate::session::client::ClientSession;
 use crate::session::error::Recovery;
 use crate::session::link::LinkParameters;
 use crate::transport::Driver;
+use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
 use crate::wire::date_time::DateTime;
 use crate::wire::obis::Obis;
@@ -123,7 +124,8 @@ impl Meter {
         &'a mut self,
         driver: &'a mut Driver<S>,
     ) -> (MeterClient<'a, S>, &'a mut MeterMemory) {
-        (MeterClient::new(driver, &mut self.session), &mut self.memory)
+        let names = Arc::clone(&self.memory.names);
+        (MeterClient::new(driver, &mut self.session).with_names(names), &mut self.memory)
     }
 
     /// Forgets the session: the stream is gone.
@@ -232,6 +234,11 @@ impl Meter {
         let mut public = MeterClient::new(driver, &mut session);
         public.open().await?;
         public.associate(None).await?;
+        if public.referencing() == Referencing::ShortName {
+            // Other clients may see other objects: their list is of no use here, nor is this one to them.
+            let objects = public.base_names().await?.map_err(Failure::of_meter)?;
+            public = public.with_names(Arc::new(ShortNames::of(&objects)));
+        }
         let answer = public.read_one(attribute(ClassId::DATA, obis, 2)).await?;
         let data = answer.map_err(|report| {
             let message = format!("the invocation counter {obis} cannot be read: {}", report.message);
@@ -253,6 +260,37 @@ impl Meter {
         &mut self,
         driver: &mut Driver<S>,
     ) -> Result<Option<DateTime>, Failure> {
+        let mut told = None;
+        let mut is_fresh = false;
+        if self.session.settings().referencing == Referencing::ShortName {
+            // Base names are the meter's own choice: those of one meter are read as something else by another.
+            if !self.memory.names.is_empty() {
+                told = Some(self.ask_identity(driver).await?)
+                    .filter(|told| self.memory.is_of(&self.identity(told)));
+            }
+            is_fresh = told.is_none();
+            if is_fresh {
+                self.read_names(driver).await?;
+            }
+        }
+        let told = match told {
+            Some(told) => told,
+            None => self.ask_identity(driver).await?,
+        };
+        self.check_identity(told.logical_device_name.as_deref(), &told.serials)?;
+        let identity = self.identity(&told);
+        if is_fresh {
+            self.memory.identity = identity;
+        } else {
+            self.memory.recognise(identity);
+        }
+        Ok(told.clock)
+    }
+
+    async fn ask_identity<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<Told, Failure> {
         let wanted = [
             attribute(ClassId::DATA, LOGICAL_DEVICE_NAME, 2),
             attribute(ClassId::DATA, DEVICE_ID, 2),
@@ -260,18 +298,40 @@ impl Meter {
             attribute(ClassId::CLOCK, CLOCK, 2),
         ];
         let mut answers = Vec::new();
-        let mut client = MeterClient::new(driver, &mut self.session);
-        client.read_attributes(wanted.to_vec(), &mut self.memory.lists, &mut answers).await?;
+        let (mut client, memory) = self.client(driver);
+        client.read_attributes(wanted.to_vec(), &mut memory.lists, &mut answers).await?;
         let mut answers = answers.into_iter().map(Result::ok);
         let mut next = || answers.next().flatten();
-        let logical_device_name = next().as_ref().and_then(text);
-        let serials = [next().as_ref().and_then(text), next().as_ref().and_then(text)];
-        let clock = next().as_ref().and_then(Data::date_time);
-        self.check_identity(logical_device_name.as_deref(), &serials)?;
+        Ok(Told {
+            logical_device_name: next().as_ref().and_then(text),
+            serials: [next().as_ref().and_then(text), next().as_ref().and_then(text)],
+            clock: next().as_ref().and_then(Data::date_time),
+        })
+    }
+
+    fn identity(&self, told: &Told) -> MeterIdentity {
         let configured = self.device.identity.serial.clone();
-        let serial = configured.or_else(|| serials.into_iter().flatten().next());
-        self.memory.recognise(MeterIdentity { logical_device_name, serial });
-        Ok(clock)
+        MeterIdentity {
+            logical_device_name: told.logical_device_name.clone(),
+            serial: configured.or_else(|| told.serials.iter().flatten().next().cloned()),
+        }
+    }
+
+    /// Learns the base names. A meter that does not show them can be read by configured short names only.
+    async fn read_names<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        driver: &mut Driver<S>,
+    ) -> Result<(), Failure> {
+        self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
+        let (mut client, memory) = self.client(driver);
+        match client.base_names().await? {
+            Ok(objects) => memory.learn_names(objects),
+            Err(report) => {
+                tracing::warn!(device = %self.device.name, code = %report.code, message = %report.message,
+                    "the meter does not show its object list: only values with a short_name can be read");
+            }
+        }
+        Ok(())
     }
 
     fn check_identity(&self, name: Option<&str>, serials: &[Option<String>]) -> Result<(), Failure> {
@@ -328,6 +388,13 @@ async fn leave<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     client.close().await
+}
+
+/// What a meter says of itself.
+struct Told {
+    logical_device_name: Option<String>,
+    serials: [Option<String>; 2],
+    clock: Option<DateTime>,
 }
 
 pub(super) fn attribute(class: ClassId, obis: Obis, attribute_id: i8) -> AttributeRequest {

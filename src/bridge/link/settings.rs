@@ -52,10 +52,7 @@ impl Credentials {
             }),
             _ => None,
         };
-        let referencing = match device.referencing {
-            ConfiguredReferencing::LogicalName => Referencing::LogicalName,
-            ConfiguredReferencing::ShortName => Referencing::ShortName,
-        };
+        let referencing = referencing(device);
         let ciphering = match settings.transport {
             TransportSecurity::None => Ciphering::Plain,
             _ => Ciphering::Ciphered,
@@ -80,15 +77,16 @@ impl Credentials {
     /// The association of the public client: no authentication, no ciphering.
     #[must_use]
     pub fn public(device: &Device) -> AssociationSettings {
+        let referencing = referencing(device);
         AssociationSettings {
-            referencing: Referencing::LogicalName,
+            referencing,
             ciphering: Ciphering::Plain,
             mechanism: Mechanism::Lowest,
             secret: Zeroizing::default(),
             own_title: None,
             server_title: None,
             dedicated_key: None,
-            conformance: Conformance::LN_PROPOSAL,
+            conformance: proposal(referencing),
             max_pdu: device.max_pdu_size,
             hls_object: device.security.hls_object,
         }
@@ -155,6 +153,13 @@ fn octet_time(connection: &Connection) -> Duration {
 fn to_key(bytes: &SecretBytes) -> Result<Key, Report> {
     Key::from_bytes(bytes.expose())
         .map_err(|error| Report::new(Code::ConfigInvalid, Layer::Config, error.to_string()))
+}
+
+const fn referencing(device: &Device) -> Referencing {
+    match device.referencing {
+        ConfiguredReferencing::LogicalName => Referencing::LogicalName,
+        ConfiguredReferencing::ShortName => Referencing::ShortName,
+    }
 }
 
 const fn proposal(referencing: Referencing) -> Conformance {

@@ -10,7 +10,7 @@ use super::meter::attribute;
 use super::range::range_bounds;
 use crate::bridge::config::document::device::Deviation;
 use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
-use crate::bridge::config::model::{Device, Selection as Configured, Value};
+use crate::bridge::config::model::{ClassSource, Device, Selection as Configured, Value};
 use crate::bridge::config::object::Unit as ConfiguredUnit;
 use crate::bridge::reading::compact::{self, compact_reading};
 use crate::bridge::reading::meter_time::TimeRules;
@@ -20,19 +20,18 @@ use crate::bridge::reading::profile_rows::{ColumnSource, Columns, Rows};
 use crate::bridge::reading::scale::{Overrides, UnitOverride, scaler_unit};
 use crate::bridge::reading::value::{Confidence, Identity, Reading};
 use crate::client::profile::{self, ProfileLayout};
-use crate::client::{ClientError, MeterClient};
+use crate::client::{ClientError, MeterClient, ShortNames};
 use crate::cosem::catalogue::ClassId;
-use crate::cosem::object_list::ObjectList;
+use crate::cosem::object_list::Object;
 use crate::cosem::profile::NullCells;
 use crate::cosem::scaler_unit::ScalerUnit;
 use crate::cosem::unit::Unit;
 use crate::error::{Code, Layer, Report};
+use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
 use crate::wire::date_time::DeviationSense;
 use crate::wire::obis::Obis;
 use crate::wire::xdlms::AttributeRequest;
-
-const ASSOCIATION: Obis = Obis::new(0, 0, 40, 0, 0, 255);
 
 /// Attributes that are tried of an object of an unknown class.
 const MAX_UNKNOWN_ATTRIBUTES: i8 = 32;
@@ -155,13 +154,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
     }
 
     fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {
-        let class = value.class;
-        let Some(obis) = value.obis else {
-            let message = "short names need a device with logical_name_referencing off";
-            let error = Report::new(Code::InvalidArgument, Layer::Config, message);
-            return Err(Box::new(Reading::bad(identity(value), error)));
-        };
-        let object = self.memory.objects().and_then(|objects| objects.find(obis, Some(class)));
+        let (obis, class, object) = self
+            .locate(value)
+            .map_err(|error| Box::new(Reading::bad(identity(value, value.class), error)))?;
         let version = object.map(|object| object.version);
         let access = object.and_then(|object| object.access.as_ref());
         let selection = match &value.selection {
@@ -172,6 +167,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         };
         let overrides = overrides(value);
         Ok(Planned { value, obis, class, version, plan: plan(class, version, selection, access), overrides })
+    }
+
+    /// The object of a value: its name for the client, its class, and what the object list says of it.
+    fn locate(&self, value: &Value) -> Result<(Obis, ClassId, Option<&Object>), Report> {
+        let is_short = self.client.referencing() == Referencing::ShortName;
+        let by_short_name = value.short_name.filter(|_| is_short);
+        let listed = |class| {
+            let objects = self.memory.objects()?;
+            match (by_short_name, value.obis) {
+                (Some(base), _) => objects.objects.iter().find(|object| object.base_name == Some(base)),
+                (None, Some(obis)) => objects.find(obis, class),
+                (None, None) => None,
+            }
+        };
+        let obis = match (by_short_name, value.obis) {
+            (Some(base), _) => ShortNames::stand_in(base),
+            (None, Some(obis)) => obis,
+            (None, None) => {
+                let message = "short names need a device with logical_name_referencing off";
+                return Err(Report::new(Code::InvalidArgument, Layer::Config, message));
+            }
+        };
+        if value.class_source == ClassSource::Configured {
+            let object = listed(Some(value.class)).filter(|object| object.class == value.class);
+            return Ok((obis, value.class, object));
+        }
+        match listed(Some(value.class)).or_else(|| listed(None)) {
+            // All its rows may be many: that must be meant.
+            Some(object) if object.class == ClassId::PROFILE_GENERIC => {
+                let message = "the object is a profile_generic, and no class is configured";
+                let report = Report::new(Code::ClassMismatch, Layer::Config, message);
+                Err(report.with_hint("set class: profile_generic, and which rows to read"))
+            }
+            Some(object) => Ok((obis, object.class, Some(object))),
+            None => Ok((obis, value.class, None)),
+        }
     }
 
     async fn read_attributes(&mut self, planned: &[Result<Planned<'_>, Box<Reading>>]) -> Attributes {
@@ -226,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             },
         };
         reading(&ObjectReading {
-            identity: identity(item.value),
+            identity: identity(item.value, item.class),
             version: item.version,
             plan: &item.plan,
             answers: &answers,
@@ -260,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         })();
         let (elements, objects) = match decoded {
             Ok(decoded) => decoded,
-            Err(error) => return Reading::bad(identity(item.value), error),
+            Err(error) => return Reading::bad(identity(item.value, item.class), error),
         };
         let mut columns = Vec::with_capacity(objects.len());
         for object in objects {
@@ -271,7 +302,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             columns.push(ColumnSource { object, scaler_unit });
         }
         let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
-        compact_reading(identity(item.value), &elements, &columns, &names, &self.rules, Confidence::Full)
+        compact_reading(
+            identity(item.value, item.class),
+            &elements,
+            &columns,
+            &names,
+            &self.rules,
+            Confidence::Full,
+        )
     }
 
     async fn scaler_unit(&mut self, class: ClassId, obis: Obis, id: i8) -> Result<ScalerUnit, Report> {
@@ -335,15 +373,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
     }
 
     async fn read_objects(&mut self) {
-        if !matches!(self.memory.objects, Objects::Unread) {
+        if self.broken.is_some() {
             return;
         }
-        let request = attribute(ClassId::ASSOCIATION_LN, ASSOCIATION, 2);
-        self.memory.objects = match self.read_one(request).await {
-            Some(Ok(data)) => object_list(&data).map_or(Objects::Denied, Objects::Known),
-            Some(Err(_)) => Objects::Denied,
-            None => Objects::Unread,
+        let read = match std::mem::take(&mut self.memory.objects) {
+            Objects::Unread => {
+                self.client.object_list().await.map(|objects| objects.map_or(Objects::Denied, Objects::Known))
+            }
+            Objects::Named(mut objects) => {
+                let added = self.client.add_access_rights(&mut objects).await;
+                added.map(|()| Objects::Known(objects))
+            }
+            known => Ok(known),
         };
+        match read {
+            Ok(objects) => self.memory.objects = objects,
+            Err(error) => self.broken = Some(error),
+        }
     }
 
     /// One attribute; `None` where the visit is, or thereby gets, broken.
@@ -362,17 +408,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
 
     fn why_broken(&self) -> Report {
         self.broken.as_ref().map_or_else(unread, ClientError::report)
-    }
-}
-
-/// The objects of an association; access rights changed their form with version 3 of the class.
-fn object_list(data: &Data) -> Option<ObjectList> {
-    let objects = ObjectList::from_association_ln(data, 0)?;
-    match objects.find(ASSOCIATION, Some(ClassId::ASSOCIATION_LN)) {
-        Some(association) if association.version >= 3 => {
-            ObjectList::from_association_ln(data, association.version)
-        }
-        _ => Some(objects),
     }
 }
 
@@ -406,21 +441,16 @@ pub fn none_of(values: &[Value], why: &Report) -> Vec<Found> {
         if value.is_profile() {
             Found::Rows(Err(why.clone()))
         } else {
-            Found::Value(Box::new(Reading::bad(identity(value), why.clone())))
+            Found::Value(Box::new(Reading::bad(identity(value, value.class), why.clone())))
         }
     };
     values.iter().map(found).collect()
 }
 
-/// How a value is named in payloads.
+/// How a value is named in payloads; `class` is the one it turned out to be of.
 #[must_use]
-pub fn identity(value: &Value) -> Identity {
-    Identity {
-        name: Some(value.name.to_string()),
-        obis: value.obis,
-        short_name: value.short_name,
-        class: value.class,
-    }
+pub fn identity(value: &Value, class: ClassId) -> Identity {
+    Identity { name: Some(value.name.to_string()), obis: value.obis, short_name: value.short_name, class }
 }
 
 fn overrides(value: &Value) -> Overrides {

@@ -9,7 +9,7 @@ use crate::bridge::config::defaults;
 use crate::bridge::config::document::Document;
 use crate::bridge::config::document::group::{self as written, Capture};
 use crate::bridge::config::forms::{Attributes, Names};
-use crate::bridge::config::model::{Group, Profile, Selection, Value};
+use crate::bridge::config::model::{ClassSource, Group, Profile, Selection, Value};
 use crate::bridge::config::name::Name;
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::config::path::Path;
@@ -177,6 +177,7 @@ fn value(
         obis: written.obis.map(|obis| obis.0),
         short_name: written.short_name.map(|short_name| short_name.0),
         class,
+        class_source: if written.class.is_some() { ClassSource::Configured } else { ClassSource::Default },
         selection,
         scaler,
         unit: written.unit.clone(),
