@@ -7,6 +7,7 @@ pub(crate) mod mosquitto;
 pub(crate) mod not_run;
 pub(crate) mod peer_client;
 pub(crate) mod peer_meter;
+pub(crate) mod peer_mode;
 pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod python;

@@ -23,6 +23,8 @@ pub(crate) struct PeerMeter {
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
     pub(crate) class: u16,
+    /// Base name of its object.
+    pub(crate) base_name: u16,
     /// `1.0.1.8.0.255`
     pub(crate) obis: String,
     pub(crate) attribute: i8,
@@ -123,10 +125,12 @@ impl Drop for PeerMeter {
 
 fn attributes_of(object: &Value) -> Vec<Attribute> {
     let class = u16::try_from(object["class"].as_u64().expect("class")).expect("class");
+    let base_name = u16::try_from(object["sn"].as_u64().expect("short name")).expect("short name");
     let obis = object["ln"].as_str().expect("logical name");
     let attributes = object["attributes"].as_object().expect("attributes");
     let of = |(number, json): (&String, &Value)| Attribute {
         class,
+        base_name,
         obis: obis.to_owned(),
         attribute: number.parse().expect("attribute number"),
         dynamic: json["dynamic"] == true,
