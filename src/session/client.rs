@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::association::{AssociationSettings, AwaitAare, AwaitHlsReply, Negotiated, Verdict};
 use super::data_link::DataLink;
@@ -16,6 +16,9 @@ use crate::wire::xdlms::{InvokeIdAndPriority, tag};
 
 /// APDUs that answer nothing, tolerated while waiting for a response.
 const MAX_UNRELATED: u32 = 64;
+
+/// How long one operation may take, however busy the meter keeps us: a day's profile over 300 baud takes half of it.
+const MAX_OPERATION: Duration = Duration::from_secs(3600);
 
 /// Bytes that ciphering adds to a request at the most: tag, length, system title, security header, tag.
 const CIPHERING_OVERHEAD: usize = 1 + 5 + 9 + 5 + 12;
@@ -48,6 +51,8 @@ pub struct ClientSession {
     state: State,
     invoke: u8,
     unrelated: u32,
+    /// When the operation under way has taken too long.
+    deadline: Option<Instant>,
     blocks: GeneralBlocks,
     events: VecDeque<Event>,
     request: Vec<u8>,
@@ -79,6 +84,7 @@ impl ClientSession {
             state: State::Closed,
             invoke: 0,
             unrelated: 0,
+            deadline: None,
             blocks: GeneralBlocks::default(),
             events: VecDeque::new(),
             request: Vec::new(),
@@ -210,6 +216,11 @@ impl ClientSession {
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         self.link.handle_input(now, bytes);
         self.pump(now);
+        let is_under_way = matches!(self.state, State::Exchanging(..) | State::AwaitHlsReply(..));
+        if is_under_way && self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.end_operation(Recovery::ReopenLink);
+            self.fail(LinkError::Timeout.into());
+        }
     }
 
     /// Acts on a deadline that has passed.
@@ -245,6 +256,7 @@ impl ClientSession {
     }
 
     fn start(&mut self, now: Instant, service: Service, limits: Limits) -> Result<Exchange, SessionError> {
+        self.deadline = now.checked_add(MAX_OPERATION);
         self.invoke = self.invoke.wrapping_add(1) & 0x0F;
         self.request.clear();
         let invoke = InvokeIdAndPriority::C1.with_id(self.invoke);
