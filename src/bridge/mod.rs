@@ -5,6 +5,7 @@ pub mod broker;
 pub mod config;
 pub mod durable_file;
 pub mod health;
+pub mod import;
 pub mod link;
 pub mod outbox;
 pub mod outlet;

@@ -7,6 +7,7 @@ mod check;
 mod decode;
 #[cfg(feature = "demo")]
 mod demo;
+mod import;
 mod logging;
 mod read;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Simulate a meter for trials, with faults.
     Sim(Box<sim::SimArgs>),
+    /// Make a configuration of another product's.
+    Import(import::ImportArgs),
     /// Print a JSON Schema: of the configuration, or of a payload.
     Schema(schema::SchemaArgs),
 }
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Read(args) => read::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
     };
     ExitCode::from(match outcome {

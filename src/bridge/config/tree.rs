@@ -90,6 +90,23 @@ pub fn locate(text: &str, format: Format, path: &Path) -> Option<Position> {
     }
 }
 
+/// Why a document can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WriteError(#[from] serde_yaml::Error);
+
+/// A document as YAML; plain secrets in it are redacted.
+///
+/// # Errors
+/// Where YAML has no form for a key.
+pub fn write(document: &super::document::Document) -> Result<String, WriteError> {
+    let mut text = serde_yaml::to_string(document)?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
 /// About how many brackets are open at a time; those in texts count too.
 fn nesting(text: &str) -> usize {
     let mut open = 0_usize;
