@@ -3,10 +3,14 @@
 pub mod backoff;
 pub mod broker;
 pub mod config;
+pub mod control;
 pub mod durable_file;
 pub mod health;
+pub mod hub;
 pub mod import;
 pub mod link;
+pub mod links;
+pub mod on_demand;
 pub mod outbox;
 pub mod outlet;
 pub mod publisher;

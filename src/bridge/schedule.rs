@@ -87,6 +87,24 @@ impl Schedule {
         groups.len() - 1
     }
 
+    /// Lets a group go on where one of another schedule was: paused if that was, and at its next tick if their ticks
+    /// are the same.
+    pub fn take_over(
+        &mut self,
+        (station, group): (usize, usize),
+        former: &Self,
+        (former_station, former_group): (usize, usize),
+    ) {
+        let former = former.stations.get(former_station).and_then(|it| it.groups.get(former_group));
+        let now = self.stations.get_mut(station).and_then(|it| it.groups.get_mut(group));
+        if let (Some(now), Some(former)) = (now, former) {
+            now.paused = former.paused;
+            if (now.interval, now.offset) == (former.interval, former.offset) {
+                now.next = former.next;
+            }
+        }
+    }
+
     /// Pauses or resumes a group. A resumed group goes on with its next tick.
     pub fn set_activity(&mut self, station: usize, group: usize, activity: Activity, now: WallMillis) {
         let periodic = &mut self.stations[station].groups[group];

@@ -1,6 +1,5 @@
 //! `dlms2mqtt read`: values of one device now, without MQTT.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,14 +11,13 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::{CommandError, ConfigArgs, runtime};
-use crate::bridge::config::Name;
-use crate::bridge::config::document::group::{Capture, NullCells};
-use crate::bridge::config::model::{ClassSource, Config, Device, Profile, Selection, Value};
+use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::link::failure::Failure;
 use crate::bridge::link::meter::{Counters, Meter, is_protected};
 use crate::bridge::link::open::open_port;
 use crate::bridge::link::visit::{Found, Visited, read_values};
+use crate::bridge::on_demand::ObjectWanted;
 use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
 use crate::bridge::reading::value::{SCHEMA_VERSION, Source, ValuePayload};
 use crate::bridge::state_dir::StateDir;
@@ -95,47 +93,16 @@ pub(super) fn run(args: &ReadArgs) -> Result<(), CommandError> {
 
 impl ReadArgs {
     fn value(&self, config: &Config, device: &Device, object: &ObjectArg) -> Value {
-        let configured = config.values_of(&device.name).map(|(_, value)| value).find(|value| {
-            value.obis == Some(object.obis) && object.class.is_none_or(|class| class == value.class)
-        });
-        let class = object.class.or(configured.map(|value| value.class)).unwrap_or(ClassId::DATA);
-        let class_source = match (object.class, configured) {
-            (Some(_), _) => ClassSource::Configured,
-            (None, Some(value)) => value.class_source,
-            (None, None) => ClassSource::Default,
-        };
-        let name = configured.map(|value| value.name.clone()).unwrap_or_else(|| name_of(object.obis));
-        let known = configured.and_then(|value| value.profile.clone());
-        let profile = (class == ClassId::PROFILE_GENERIC).then(|| Profile {
-            entries: self.entries.or(known.as_ref().and_then(|known| known.entries)),
+        ObjectWanted {
+            obis: object.obis,
+            class: object.class,
+            selection: object.attribute.map_or(Selection::Usual, Selection::One),
+            entries: self.entries,
             from: self.from.clone(),
             to: self.to.clone(),
-            capture: Capture::Newest,
-            null_cells: known.as_ref().map_or(NullCells::Null, |known| known.null_cells),
-            columns: known.map_or_else(BTreeMap::new, |known| known.columns),
-        });
-        Value {
-            name,
-            title: None,
-            enabled: true,
-            devices: vec![device.name.clone()],
-            obis: Some(object.obis),
-            short_name: configured.and_then(|value| value.short_name),
-            class,
-            class_source,
-            selection: object.attribute.map_or(Selection::Usual, Selection::One),
-            scaler: configured.and_then(|value| value.scaler),
-            unit: configured.and_then(|value| value.unit.clone()),
-            profile,
         }
+        .value(config, device)
     }
-}
-
-/// A name for an object that the configuration does not name.
-fn name_of(obis: Obis) -> Name {
-    let groups: Vec<String> = obis.0.iter().map(u8::to_string).collect();
-    // Digits and hyphens make a name.
-    groups.join("-").parse().unwrap_or_else(|_| unreachable!("{obis} makes a name"))
 }
 
 async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), CommandError> {

@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod apdu;
+pub(crate) mod bridge;
 pub(crate) mod expected;
 pub(crate) mod mosquitto;
 pub(crate) mod not_run;
+pub(crate) mod paho;
 pub(crate) mod peer_client;
 pub(crate) mod peer_meter;
 pub(crate) mod peer_mode;

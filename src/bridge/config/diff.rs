@@ -191,7 +191,9 @@ fn changes<T: PartialEq>(
     gone.chain(others).collect()
 }
 
-fn connection_action(was: &Connection, is: &Connection) -> Action {
+/// What becomes of a connection that stays enabled: `Restart` where the line is another.
+#[must_use]
+pub fn connection_action(was: &Connection, is: &Connection) -> Action {
     let same_line = was.link == is.link
         && was.turnaround == is.turnaround
         && was.echo == is.echo
@@ -199,7 +201,9 @@ fn connection_action(was: &Connection, is: &Connection) -> Action {
     if same_line { Action::Update } else { Action::Restart }
 }
 
-fn device_action(was: &Device, is: &Device) -> Action {
+/// What becomes of a device that stays enabled: `Restart` where its association can't go on.
+#[must_use]
+pub fn device_action(was: &Device, is: &Device) -> Action {
     let same_association = was.connection == is.connection
         && was.interface == is.interface
         && was.server == is.server

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::meter::{Counters, Meter};
 use super::open::open_port;
+use super::order::Order;
 use super::station::{Changes, Station, StationGroup};
 use super::visit::{Found, Visited, none_of, read_values};
 use crate::bridge::backoff::Backoff;
-use crate::bridge::config::model::{Config, Connection, Device, Hold, Link, Persistence, Value};
+use crate::bridge::config::model::{Config, Connection, Device, Group, Hold, Link, Persistence, Value};
 use crate::bridge::health::{Condition, LinkHealth};
 use crate::bridge::outlet::{Event, GroupOf, Outlet};
 use crate::bridge::reading::json::Json;
@@ -37,21 +39,25 @@ const LEAVE_TIME: Duration = Duration::from_secs(3);
 /// The actor of one link.
 #[derive(Debug)]
 pub struct LinkActor {
-    connection: Arc<Connection>,
-    stations: Vec<Station>,
-    schedule: Schedule,
-    outlet: Outlet,
-    health: Arc<LinkHealth>,
+    pub(super) connection: Arc<Connection>,
+    pub(super) stations: Vec<Station>,
+    pub(super) schedule: Schedule,
+    pub(super) outlet: Outlet,
+    pub(super) health: Arc<LinkHealth>,
+    pub(super) counters: Counters,
     port: Option<Driver<Port>>,
     /// The station whose association is open.
-    current: Option<usize>,
-    pause: Backoff,
+    pub(super) current: Option<usize>,
+    pub(super) pause: Backoff,
     last_failure: Option<Report>,
     slept_until: WallMillis,
 }
 
+/// The receiving end of a link's orders. It outlives an actor that panics.
+pub type OrderQueue = Arc<Mutex<mpsc::Receiver<Order>>>;
+
 impl LinkActor {
-    /// The actor of a connection with all its active devices; `None` where it has none.
+    /// The actor of a connection with all its devices; `None` where it has none.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -64,24 +70,13 @@ impl LinkActor {
         let now = wall_now();
         let mut schedule = Schedule::new();
         let mut stations = Vec::new();
-        for device in config.devices_of(&connection.name).filter(|device| config.is_active(device)) {
+        for device in config.devices_of(&connection.name) {
             let station = schedule.add_station();
-            let mut groups = Vec::new();
-            for group in config.groups.values().filter(|group| group.enabled) {
-                let values: Vec<Value> = group
-                    .values
-                    .iter()
-                    .filter(|value| value.enabled && value.devices.contains(&device.name))
-                    .cloned()
-                    .collect();
-                if values.is_empty() {
-                    continue;
-                }
+            let groups = station_groups(config, device);
+            for (group, _) in &groups {
                 schedule.add_group(station, millis(group.interval), millis(group.offset), now);
-                let mut labels = device.labels.clone();
-                labels.extend(group.labels.clone());
-                groups.push(StationGroup { name: group.name.to_string(), labels, values });
             }
+            let groups = groups.into_iter().map(|(_, group)| group).collect();
             let device: Arc<Device> = Arc::new(device.clone());
             let meter = Meter::new(Arc::clone(&device), Arc::clone(&connection), counters.clone());
             stations.push(Station::new(device, meter, groups));
@@ -92,6 +87,7 @@ impl LinkActor {
             schedule,
             outlet,
             health,
+            counters: counters.clone(),
             port: None,
             current: None,
             pause: Backoff::link(),
@@ -101,22 +97,21 @@ impl LinkActor {
     }
 
     /// Serves the link until `stop`; then its meters take leave.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self, orders: OrderQueue, stop: CancellationToken) {
+        let mut orders = orders.lock().await;
         while !stop.is_cancelled() {
+            self.health.set_queued(orders.len() as u64);
+            if let Ok(order) = orders.try_recv() {
+                within_reason(self.serve(order), &stop).await;
+                continue;
+            }
             let now = wall_now();
             if now < self.slept_until {
                 self.schedule.clock_stepped(now);
             }
             let deadline = match self.schedule.next(now) {
                 Next::Now(visit) => {
-                    let mut visiting = std::pin::pin!(self.visit(visit));
-                    tokio::select! {
-                        () = &mut visiting => {}
-                        // The exchange under way may end, within reason.
-                        () = stop.cancelled() => {
-                            let _ = tokio::time::timeout(LEAVE_TIME, visiting).await;
-                        }
-                    }
+                    within_reason(self.visit(visit), &stop).await;
                     continue;
                 }
                 Next::NotBefore(at) => Some(sleep_time(at, now)),
@@ -124,10 +119,14 @@ impl LinkActor {
             };
             self.slept_until = now;
             let wake = deadline.map(|time| TokioInstant::now() + time);
-            tokio::select! {
+            let ordered = tokio::select! {
                 () = stop.cancelled() => break,
-                () = sleep_until(wake) => {}
-                () = self.listen() => {}
+                Some(order) = orders.recv() => Some(order),
+                () = sleep_until(wake) => None,
+                () = self.listen() => None,
+            };
+            if let Some(order) = ordered {
+                within_reason(self.serve(order), &stop).await;
             }
         }
         let _ = tokio::time::timeout(LEAVE_TIME, self.leave_current()).await;
@@ -204,16 +203,21 @@ impl LinkActor {
 
     /// Why the meter is left alone in this cycle, if so.
     fn pause_of(&self, index: usize) -> Option<Report> {
-        let now = Instant::now();
-        if let Some(report) = self.stations.get(index)?.pause(now) {
+        if let Some(report) = self.stations.get(index)?.pause(Instant::now()) {
             return Some(report);
         }
+        self.pause_of_link()
+    }
+
+    /// Why the link is left alone, if so.
+    pub(super) fn pause_of_link(&self) -> Option<Report> {
+        let now = Instant::now();
         let link_waits = self.port.is_none() && self.pause.until(now).is_some();
         self.last_failure.clone().filter(|_| link_waits)
     }
 
     /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
-    async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+    pub(super) async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
         let reused = self.current == Some(index);
         let outcome = self.visit_once(index, values).await;
         let failed = match &outcome {
@@ -312,7 +316,7 @@ impl LinkActor {
         }
     }
 
-    fn close_port(&mut self) {
+    pub(super) fn close_port(&mut self) {
         self.port = None;
         self.health.set_state(LinkState::Down);
         self.stations.iter_mut().for_each(|station| station.dissociated(LinkState::Down));
@@ -322,7 +326,7 @@ impl LinkActor {
         }
     }
 
-    async fn leave_current(&mut self) {
+    pub(super) async fn leave_current(&mut self) {
         let Some(index) = self.current.take() else { return };
         if let (Some(port), Some(station)) = (&mut self.port, self.stations.get_mut(index)) {
             if let Ok(meter) = &mut station.meter {
@@ -403,7 +407,7 @@ impl LinkActor {
         }
     }
 
-    async fn announce(&self, device: &str, changes: Changes, error: Option<&Report>) {
+    pub(super) async fn announce(&self, device: &str, changes: Changes, error: Option<&Report>) {
         let details = |report: &Report| {
             Json::Object(vec![
                 ("layer".into(), Json::Text(report.layer.as_str().to_owned())),
@@ -477,7 +481,7 @@ impl LinkActor {
     }
 
     /// Keeps open what the next visit will need, and nothing else.
-    async fn after_visit(&mut self, index: usize) {
+    pub(super) async fn after_visit(&mut self, index: usize) {
         let now = wall_now();
         let Some(station) = self.stations.get(index) else { return };
         let holds = self.connection.hold == Hold::Hold || station.device.hold == Hold::Hold;
@@ -493,7 +497,7 @@ impl LinkActor {
         }
     }
 
-    fn say_status(&mut self, index: usize) {
+    pub(super) fn say_status(&mut self, index: usize) {
         let outlet = &self.outlet;
         let Some(station) = self.stations.get_mut(index) else { return };
         let device = Arc::clone(&station.device);
@@ -523,6 +527,34 @@ impl Ended {
     }
 }
 
+/// Runs to the end; once `stop` is asked, the exchange under way has a moment more.
+async fn within_reason(work: impl Future<Output = ()>, stop: &CancellationToken) {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        () = &mut work => {}
+        () = stop.cancelled() => {
+            let _ = tokio::time::timeout(LEAVE_TIME, work).await;
+        }
+    }
+}
+
+/// The groups that poll a device, each with what the device has of it.
+pub(super) fn station_groups<'c>(config: &'c Config, device: &Device) -> Vec<(&'c Group, StationGroup)> {
+    if !config.is_active(device) {
+        return Vec::new();
+    }
+    let polled = config.groups.values().filter(|group| group.enabled);
+    let of_device = polled.filter_map(|group| {
+        let is_wanted = |value: &&Value| value.enabled && value.devices.contains(&device.name);
+        let values: Vec<Value> = group.values.iter().filter(is_wanted).cloned().collect();
+        let mut labels = device.labels.clone();
+        labels.extend(group.labels.clone());
+        let name = group.name.to_string();
+        (!values.is_empty()).then_some((group, StationGroup { name, labels, values }))
+    });
+    of_device.collect()
+}
+
 fn nothing_good(found: &[Found]) -> bool {
     found.iter().all(|found| match found {
         Found::Value(reading) => reading.error.is_some(),
@@ -542,11 +574,11 @@ fn internal(message: &str) -> Report {
     Report::new(Code::Internal, Layer::Internal, message)
 }
 
-fn wall_now() -> WallMillis {
+pub(super) fn wall_now() -> WallMillis {
     Timestamp::now().as_millisecond()
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -107,6 +107,15 @@ impl Meter {
         })
     }
 
+    /// Goes on with settings that leave the association as it is. Times of the data link hold from the next one on.
+    pub fn reconfigure(&mut self, device: Arc<Device>, connection: Arc<Connection>) {
+        self.device = device;
+        self.connection = connection;
+        if self.association.is_none() {
+            self.forget_session();
+        }
+    }
+
     /// What the open association showed.
     #[must_use]
     pub const fn association(&self) -> Option<&Association> {

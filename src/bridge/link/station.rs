@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::meter::{Association, Meter};
 use super::visit::time_rules;
 use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
-use crate::bridge::config::model::{Device, Value};
+use crate::bridge::config::model::{Connection, Device, Value};
 use crate::bridge::reading::snapshot::Outcome;
 use crate::bridge::reading::status::{
     AssociationState, ClockStatus, DeviceState, DeviceStatus, HdlcStatus, IdentityStatus, LinkState,
@@ -139,6 +139,42 @@ impl Station {
         self.count(Outcome::Failed);
         self.failed_visits = self.failed_visits.saturating_add(1);
         Changes { availability: self.offline_if_due(), locked_out: false }
+    }
+
+    /// Takes note of a request that failed: refusals count, so that requests cannot lock us out either.
+    pub fn failed_on_request(&mut self, report: &Report, now: Instant) -> Changes {
+        self.status.last_error = Some(report.clone());
+        if !is_refusal(report.code, report.dlms) {
+            return Changes::default();
+        }
+        self.lock_out.failed(now, fastrand::f64());
+        let until = self.lock_out.until(now);
+        self.status.backoff_until = until.and_then(|until| Timestamp::now().checked_add(until - now).ok());
+        Changes { availability: None, locked_out: self.lock_out.failures() == MAX_REFUSALS }
+    }
+
+    /// Why not even a request may visit the meter now: it refused us, and another attempt might lock us out.
+    #[must_use]
+    pub fn refusal(&self, now: Instant) -> Option<Report> {
+        if let Err(report) = &self.meter {
+            return Some(report.clone());
+        }
+        let waits = self.lock_out.failures() >= MAX_REFUSALS || self.lock_out.until(now).is_some();
+        if waits { self.status.last_error.clone() } else { None }
+    }
+
+    /// Goes on with settings that leave the association as it is.
+    pub fn reconfigure(
+        &mut self,
+        device: Arc<Device>,
+        connection: Arc<Connection>,
+        groups: Vec<StationGroup>,
+    ) {
+        if let Ok(meter) = &mut self.meter {
+            meter.reconfigure(Arc::clone(&device), connection);
+        }
+        self.device = device;
+        self.groups = groups;
     }
 
     /// The next visit is tried whatever happened before.

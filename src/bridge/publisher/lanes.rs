@@ -44,6 +44,8 @@ pub(super) struct Lanes {
     /// States to be sent on this connection, by version and so in the order they were published.
     changed: BTreeMap<u64, Changed>,
     replies: Replies,
+    /// Sent, and not confirmed.
+    replies_on_the_way: usize,
     announcement: VecDeque<Announced>,
     /// Taken from the outbox, but a state must go first.
     ahead: Option<(RecordId, Record)>,
@@ -90,6 +92,7 @@ impl Lanes {
             latest: IndexMap::new(),
             changed: BTreeMap::new(),
             replies: Replies::default(),
+            replies_on_the_way: 0,
             announcement: VecDeque::new(),
             ahead: None,
             remembered,
@@ -148,6 +151,11 @@ impl Lanes {
 
     pub(super) fn counters(&self) -> Counters {
         Counters { replies_dropped: self.replies.dropped, ..self.counters }
+    }
+
+    /// Answers that the broker has not confirmed.
+    pub(super) fn replies_left(&self) -> usize {
+        self.replies.len() + self.replies_on_the_way
     }
 
     /// The control plane did not keep up.
@@ -218,6 +226,7 @@ impl Lanes {
             Delivery::Presence | Delivery::Telemetry(_) | Delivery::Latest { .. } => None,
         });
         self.replies.put_back(replies.collect());
+        self.replies_on_the_way = 0;
     }
 
     /// The next message to be sent, and how it is to be settled.
@@ -246,6 +255,7 @@ impl Lanes {
 
     fn next_reply(&mut self, now: Instant) -> Option<(Publish, Delivery)> {
         let reply = self.replies.pop(now)?;
+        self.replies_on_the_way += 1;
         let message = Publish {
             topic: reply.topic.to_string(),
             payload: reply.payload.clone(),
@@ -341,6 +351,9 @@ impl Lanes {
 
     /// The broker has answered, or never will.
     pub(super) fn settle(&mut self, delivery: Delivery, verdict: Verdict) {
+        if matches!(delivery, Delivery::Reply(_)) {
+            self.replies_on_the_way = self.replies_on_the_way.saturating_sub(1);
+        }
         match verdict {
             Verdict::Accepted => self.counters.published += 1,
             Verdict::Refused => self.counters.refused += 1,

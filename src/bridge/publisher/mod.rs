@@ -261,6 +261,14 @@ impl PublisherHandle {
         self.core.change(|lanes| lanes.push_reply(reply))
     }
 
+    /// Waits until no answer is on its way to the broker any more, or `time` is over.
+    pub async fn replies_sent(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        while self.core.lanes().replies_left() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// What waits, and what became of the rest.
     #[must_use]
     pub fn stats(&self) -> Stats {

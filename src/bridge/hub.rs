@@ -1,0 +1,132 @@
+//! What the parts of a running bridge share, and what the bridge says of itself: info, inventories, health, events.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
+use super::config::Config;
+use super::health::{Health, OutboxHealth};
+use super::links::Links;
+use super::outlet::{Event, Outlet};
+use super::publisher::PublisherHandle;
+use super::reading::json::Json as Payload;
+use super::reading::status::Severity;
+use super::seq::Sequence;
+use super::time::rfc3339;
+
+/// Shared by all parts of a running bridge.
+#[derive(Debug)]
+pub struct Hub {
+    /// The running links.
+    pub links: Links,
+    /// The way to the broker.
+    pub publisher: PublisherHandle,
+    /// Numbers of messages.
+    pub sequence: Arc<Sequence>,
+    current: RwLock<Current>,
+    started: Timestamp,
+    began: Instant,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Rises with each configuration that comes into force.
+    pub revision: u64,
+    /// The way out that belongs to it.
+    pub outlet: Outlet,
+}
+
+impl Hub {
+    /// A bridge that starts now.
+    #[must_use]
+    pub fn new(current: Current, links: Links, publisher: PublisherHandle, sequence: Arc<Sequence>) -> Self {
+        Self {
+            links,
+            publisher,
+            sequence,
+            current: RwLock::new(current),
+            started: Timestamp::now(),
+            began: Instant::now(),
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another configuration is in force from now on.
+    pub fn set_current(&self, current: Current) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    /// Publishes an event of the bridge; `data` is an object.
+    pub async fn event(&self, kind: &str, severity: Severity, data: Payload) {
+        let event = Event { kind, severity, device: None, connection: None, code: None, data: &data };
+        self.current().outlet.event(event).await;
+    }
+
+    /// Publishes `bridge/info`.
+    pub fn say_info(&self) {
+        let Current { config, revision, outlet } = self.current();
+        let protocol = self.publisher.mqtt_state().borrow().protocol;
+        let info = json!({
+            "v": 1,
+            "gateway": outlet.gateway(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": rfc3339(self.started),
+            "config": { "revision": revision, "sha256": config.sha256() },
+            "mqtt": {
+                "protocol": protocol.map(super::publisher::Version::as_str),
+                "client_id": config.mqtt.client_id,
+            },
+            "features": ["tcp", "hdlc", "wrapper", "control"],
+            "seq_start": self.sequence.start(),
+        });
+        outlet.state(&outlet.topics().bridge_info(), &info);
+    }
+
+    /// Publishes the inventories of connections, devices and groups.
+    pub fn say_inventories(&self) {
+        let Current { config, revision, outlet } = self.current();
+        let redacted = config.to_json_redacted();
+        let topics = outlet.topics();
+        let inventories = [
+            (topics.bridge_connections(), "connections"),
+            (topics.bridge_devices(), "devices"),
+            (topics.bridge_groups(), "groups"),
+        ];
+        for (topic, key) in inventories {
+            let list = redacted.get(key).cloned().unwrap_or(Json::Array(Vec::new()));
+            let payload = json!({ "v": 1, "gateway": outlet.gateway(), "revision": revision, key: list });
+            outlet.state(&topic, &payload);
+        }
+    }
+
+    /// The health at this moment.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let stats = self.publisher.stats();
+        let outbox = OutboxHealth {
+            messages: stats.depth.messages as u64,
+            bytes: stats.depth.bytes as u64,
+            oldest: stats.depth.oldest.map(|age| age.as_secs()),
+            dropped: stats.dropped,
+        };
+        let links = self.links.healths();
+        let outlet = self.current().outlet;
+        Health::new(outlet.gateway(), Timestamp::now(), self.began, outbox, links.iter().map(AsRef::as_ref))
+    }
+
+    /// Publishes the health.
+    pub fn say_health(&self) {
+        let outlet = self.current().outlet;
+        outlet.state(&outlet.topics().bridge_health(), &self.health());
+    }
+}

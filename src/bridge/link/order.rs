@@ -1,0 +1,174 @@
+//! What a link is asked besides its polls, and how its answer finds the way back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::visit::Found;
+use crate::bridge::config::Name;
+use crate::bridge::config::model::{Config, Value};
+use crate::bridge::outlet::Outlet;
+use crate::bridge::schedule::Activity;
+use crate::error::{Code, Layer, Report};
+
+/// Orders that may wait for one link; further ones are answered `BUSY`.
+pub const QUEUE: usize = 16;
+
+/// One order. It is served ahead of polls, and between them.
+#[derive(Debug)]
+pub enum Order {
+    /// Read values of a device now.
+    Read {
+        /// The device.
+        device: Name,
+        /// What to read.
+        values: Vec<Value>,
+        /// Who asks.
+        ask: Ask<Answers>,
+    },
+    /// Stop polling, or go on.
+    SetActivity {
+        /// The device; `None`: all of the link.
+        device: Option<Name>,
+        /// The group; `None`: all of the device.
+        group: Option<Name>,
+        /// What to do.
+        activity: Activity,
+        /// Who asks; the answer is the number of polls that this concerns.
+        ask: Ask<usize>,
+    },
+    /// Forget pauses and the fear of a lock-out, and begin a fresh association at the next visit.
+    Reconnect {
+        /// The device.
+        device: Name,
+        /// Who asks.
+        ask: Ask<()>,
+    },
+    /// Go on with another configuration. What stays the same stays open.
+    Reconfigure {
+        /// The configuration.
+        config: Arc<Config>,
+        /// The way out.
+        outlet: Outlet,
+        /// Who asks.
+        ask: Ask<()>,
+    },
+}
+
+/// Who asks, and until when.
+#[derive(Debug)]
+pub struct Ask<T> {
+    deadline: Instant,
+    reply: oneshot::Sender<Result<T, Report>>,
+}
+
+/// What an order to read brought.
+#[derive(Debug)]
+pub struct Answers {
+    /// The meter's serial number, where it is known.
+    pub serial: Option<String>,
+    /// In the order of the values asked for.
+    pub found: Vec<Found>,
+    /// Arrival of the last answer.
+    pub ts: Timestamp,
+    /// From the first request to the last answer.
+    pub duration_ms: u64,
+    /// What broke the visit off.
+    pub broken: Option<Report>,
+}
+
+/// The way to a link's actor.
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Order>);
+
+impl<T> Ask<T> {
+    /// Whether the answer is still waited for. If it is too late, that is the answer.
+    #[must_use]
+    pub fn still_waits(self, now: Instant) -> Option<Self> {
+        if self.reply.is_closed() {
+            return None;
+        }
+        if now < self.deadline {
+            return Some(self);
+        }
+        let message = "the request waited for its link until its time was over";
+        self.answer(Err(Report::new(Code::Expired, Layer::Control, message)));
+        None
+    }
+
+    /// Answers.
+    pub fn answer(self, answer: Result<T, Report>) {
+        // Who asked may have given up.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Orders {
+    /// A queue, and its end that the actor holds.
+    #[must_use]
+    pub fn queue() -> (Self, mpsc::Receiver<Order>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Puts an order and waits for its answer.
+    ///
+    /// # Errors
+    /// `BUSY` where too many wait, `LINK_DOWN` where the link has gone, `EXPIRED` after the deadline, or what the
+    /// link answers.
+    pub async fn ask<T>(&self, deadline: Instant, order: impl FnOnce(Ask<T>) -> Order) -> Result<T, Report> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(order(Ask { deadline, reply })).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Report::new(Code::Busy, Layer::Control, "too many requests wait for this link")
+            }
+            mpsc::error::TrySendError::Closed(_) => gone(),
+        })?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => {
+                let message = "the link did not answer in the time of the request";
+                Err(Report::new(Code::Expired, Layer::Control, message))
+            }
+        }
+    }
+}
+
+fn gone() -> Report {
+    Report::new(Code::LinkDown, Layer::Control, "the link was stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn reconnect(ask: Ask<()>) -> Order {
+        Order::Reconnect { device: "d".parse().unwrap(), ask }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy_and_a_late_order_expires() {
+        let (orders, mut receiver) = Orders::queue();
+        let soon = Instant::now() + Duration::from_millis(20);
+        let waiting: Vec<_> = (0..QUEUE)
+            .map(|_| {
+                let orders = orders.clone();
+                tokio::spawn(async move { orders.ask(soon, reconnect).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!(orders.ask(soon, reconnect).await.unwrap_err().code, Code::Busy);
+        for ask in waiting {
+            assert_eq!(ask.await.unwrap().unwrap_err().code, Code::Expired);
+        }
+        let Some(Order::Reconnect { ask, .. }) = receiver.recv().await else { panic!("an order") };
+        assert!(ask.still_waits(Instant::now()).is_none(), "nobody waits any more");
+        drop(receiver);
+        assert_eq!(orders.ask(soon, reconnect).await.unwrap_err().code, Code::LinkDown);
+    }
+}

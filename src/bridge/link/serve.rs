@@ -1,0 +1,183 @@
+//! How the actor of a link serves orders: reading on request, pausing, and going on with another configuration.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::actor::{LinkActor, millis, station_groups, wall_now};
+use super::meter::Meter;
+use super::order::{Answers, Order};
+use super::station::Station;
+use super::visit::Visited;
+use crate::bridge::config::Name;
+use crate::bridge::config::diff::{Action, device_action};
+use crate::bridge::config::model::{Config, Value};
+use crate::bridge::outlet::Outlet;
+use crate::bridge::schedule::{Activity, Schedule};
+use crate::client::ClientError;
+use crate::error::{Code, Layer, Report};
+
+impl LinkActor {
+    /// Serves an order, unless nobody waits for it any more.
+    pub(super) async fn serve(&mut self, order: Order) {
+        let now = Instant::now();
+        match order {
+            Order::Read { device, values, ask } => {
+                let Some(ask) = ask.still_waits(now) else { return };
+                ask.answer(self.read(&device, &values).await);
+            }
+            Order::SetActivity { device, group, activity, ask } => {
+                let Some(ask) = ask.still_waits(now) else { return };
+                ask.answer(Ok(self.set_activity(device.as_ref(), group.as_ref(), activity)));
+            }
+            Order::Reconnect { device, ask } => {
+                let Some(ask) = ask.still_waits(now) else { return };
+                ask.answer(self.reconnect(&device).await);
+            }
+            // Not a wish but a fact: it is served however long it waited.
+            Order::Reconfigure { config, outlet, ask } => {
+                self.reconfigure(&config, outlet).await;
+                ask.answer(Ok(()));
+            }
+        }
+    }
+
+    fn station_of(&self, device: &Name) -> Result<usize, Report> {
+        let index = self.stations.iter().position(|station| station.device.name == *device);
+        index.ok_or_else(|| {
+            let message = format!("{device} is not on this link");
+            Report::new(Code::UnknownName, Layer::Control, message)
+        })
+    }
+
+    /// Reads now. Only what keeps us from harm holds it up: a link that is down, a meter that would lock us out.
+    async fn read(&mut self, device: &Name, values: &[Value]) -> Result<Answers, Report> {
+        let index = self.station_of(device)?;
+        self.may_visit(index)?;
+        let begun = Instant::now();
+        let outcome = self.attempt(index, values).await;
+        let ts = Timestamp::now();
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let answer = match outcome {
+            Ok(Visited { found, broken }) => {
+                let broken = broken.as_ref().map(ClientError::report);
+                let serial = self.stations.get(index).and_then(Station::serial).map(str::to_owned);
+                Ok(Answers { serial, found, ts, duration_ms, broken })
+            }
+            Err(failure) => Err(failure.report),
+        };
+        self.count_refusal(index, answer.as_ref().err()).await;
+        self.after_visit(index).await;
+        self.say_status(index);
+        answer
+    }
+
+    /// Whether a visit on request may be tried.
+    fn may_visit(&self, index: usize) -> Result<(), Report> {
+        let station = self.stations.get(index);
+        let kept = station.and_then(|station| station.refusal(Instant::now()));
+        kept.or_else(|| self.pause_of_link()).map_or(Ok(()), Err)
+    }
+
+    /// A refusal on request weighs as much as one in a poll: the meter counts both.
+    async fn count_refusal(&mut self, index: usize, error: Option<&Report>) {
+        let (Some(error), Some(station)) = (error, self.stations.get_mut(index)) else { return };
+        let device = station.device.name.to_string();
+        let changes = station.failed_on_request(error, Instant::now());
+        self.announce(&device, changes, Some(error)).await;
+    }
+
+    fn set_activity(&mut self, device: Option<&Name>, group: Option<&Name>, activity: Activity) -> usize {
+        let now = wall_now();
+        let mut polls = 0;
+        for (index, station) in self.stations.iter().enumerate() {
+            if device.is_some_and(|device| station.device.name != *device) {
+                continue;
+            }
+            for (place, polled) in station.groups.iter().enumerate() {
+                if group.is_none_or(|group| polled.name == group.as_str()) {
+                    self.schedule.set_activity(index, place, activity, now);
+                    polls += 1;
+                }
+            }
+        }
+        polls
+    }
+
+    async fn reconnect(&mut self, device: &Name) -> Result<(), Report> {
+        let index = self.station_of(device)?;
+        if self.current == Some(index) {
+            self.leave_current().await;
+        }
+        self.pause.succeeded();
+        if let Some(station) = self.stations.get_mut(index) {
+            // Files with secrets may say something else by now.
+            let (device, connection) = (Arc::clone(&station.device), Arc::clone(&self.connection));
+            station.meter = Meter::new(device, connection, self.counters.clone());
+            station.forgive();
+        }
+        self.say_status(index);
+        Ok(())
+    }
+
+    /// Takes over another configuration of the same line: meters whose association it does not touch keep it, polls
+    /// that stay the same keep their time.
+    async fn reconfigure(&mut self, config: &Config, outlet: Outlet) {
+        self.outlet = outlet;
+        let Some(connection) = config.connections.get(&self.connection.name) else { return };
+        let connection = Arc::new(connection.clone());
+        let open = self.current.and_then(|index| self.stations.get(index));
+        let stays = |station: &Station| {
+            let device = config.devices.get(&station.device.name);
+            device.is_some_and(|device| device_action(&station.device, device) == Action::Update)
+        };
+        if open.is_some_and(|station| !stays(station)) {
+            self.leave_current().await;
+        }
+        let open = self.current.take().and_then(|index| self.stations.get(index));
+        let open = open.map(|station| station.device.name.clone());
+        let (mut former, former_schedule) =
+            (std::mem::take(&mut self.stations), std::mem::take(&mut self.schedule));
+        let places: Vec<Name> = former.iter().map(|station| station.device.name.clone()).collect();
+        let polls: Vec<Vec<String>> = former
+            .iter()
+            .map(|station| station.groups.iter().map(|group| group.name.clone()).collect())
+            .collect();
+        let now = wall_now();
+        let mut schedule = Schedule::new();
+        for device in config.devices_of(&connection.name) {
+            let index = schedule.add_station();
+            let before = places.iter().position(|name| *name == device.name);
+            let groups = station_groups(config, device);
+            for (place, (group, _)) in groups.iter().enumerate() {
+                schedule.add_group(index, millis(group.interval), millis(group.offset), now);
+                let known = before.and_then(|before| {
+                    let at = polls.get(before)?.iter().position(|name| *name == group.name.as_str())?;
+                    Some((before, at))
+                });
+                if let Some(known) = known {
+                    schedule.take_over((index, place), &former_schedule, known);
+                }
+            }
+            let groups = groups.into_iter().map(|(_, group)| group).collect();
+            let kept = former.iter().position(|station| station.device.name == device.name && stays(station));
+            let device = Arc::new(device.clone());
+            self.stations.push(match kept {
+                Some(kept) => {
+                    let mut station = former.swap_remove(kept);
+                    station.reconfigure(device, Arc::clone(&connection), groups);
+                    station
+                }
+                None => {
+                    let meter =
+                        Meter::new(Arc::clone(&device), Arc::clone(&connection), self.counters.clone());
+                    Station::new(device, meter, groups)
+                }
+            });
+        }
+        self.current = open.and_then(|name| self.stations.iter().position(|it| it.device.name == name));
+        self.schedule = schedule;
+        self.connection = connection;
+    }
+}
