@@ -18,15 +18,18 @@ pub(super) struct GeneralBlocks {
     window: u8,
     /// Our own window, as we announce it.
     own_window: u8,
+    /// APDUs that the link below takes in a row.
+    link_window: u8,
 }
 
 impl GeneralBlocks {
-    pub(super) const fn new() -> Self {
-        Self { request: Vec::new(), received: 0, answer: Vec::new(), window: 1, own_window: 1 }
+    /// Over a link that takes `link_window` APDUs in a row.
+    pub(super) const fn new(link_window: u8) -> Self {
+        Self { request: Vec::new(), received: 0, answer: Vec::new(), window: 1, own_window: 1, link_window }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.link_window);
     }
 
     /// Whether the request that is being answered came in blocks.
@@ -37,14 +40,14 @@ impl GeneralBlocks {
     /// Takes a block: an acknowledgement sends the next window, the last block of a request gives the request.
     pub(super) fn receive(&mut self, apdu: &[u8], limit: usize, replies: &mut Replies) -> Option<Vec<u8>> {
         let block = GeneralBlockTransfer::decode(apdu).ok()?;
-        self.window = block.window.max(1);
+        self.window = block.window.clamp(1, self.link_window);
         if !self.answer.is_empty() && block.data.is_empty() {
             self.send_window(block.acknowledged, limit, replies);
             return None;
         }
         if block.number == 1 && self.received > 0 {
             self.clear();
-            self.window = block.window.max(1);
+            self.window = block.window.clamp(1, self.link_window);
         }
         if block.number == self.received.wrapping_add(1)
             && self.request.len() + block.data.len() <= MAX_REQUEST
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn answers_go_out_in_windows_and_lost_blocks_again() {
-        let (mut general, mut replies) = (GeneralBlocks::new(), Replies::default());
+        let (mut general, mut replies) = (GeneralBlocks::new(63), Replies::default());
         let answer: Vec<u8> = (0..50).collect();
         general.send(&answer, 3, HEADER + 10, &mut replies);
         assert_eq!(blocks(&replies), [(false, false, 1, 0, answer[..10].to_vec())]);
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn requests_come_in_blocks() {
-        let (mut general, mut replies) = (GeneralBlocks::new(), Replies::default());
+        let (mut general, mut replies) = (GeneralBlocks::new(63), Replies::default());
         assert_eq!(general.receive(&client(false, 1, 1, 0, &[1, 2]), 100, &mut replies), None);
         assert_eq!(blocks(&replies), [(true, false, 1, 1, vec![])]);
         assert!(general.is_receiving());

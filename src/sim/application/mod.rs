@@ -17,6 +17,7 @@ use std::time::Instant;
 use association::Association;
 use general_block::GeneralBlocks;
 
+use super::config::Framing;
 use super::meter::Meter;
 use crate::security::{CipherKey, SecurityError, SecurityHeader};
 use crate::wire::acse;
@@ -68,12 +69,14 @@ impl Replies {
 impl Application {
     /// The application of `meter` for one client SAP.
     #[must_use]
-    pub const fn new(meter: Arc<Meter>, client: u16) -> Self {
+    pub fn new(meter: Arc<Meter>, client: u16) -> Self {
+        // HDLC carries one answer a turn.
+        let link_window = if meter.config().framing == Framing::Wrapper { 63 } else { 1 };
         Self {
             meter,
             client,
             association: None,
-            general: GeneralBlocks::new(),
+            general: GeneralBlocks::new(link_window),
             received: Vec::new(),
             reply: Vec::new(),
             previous: Vec::new(),

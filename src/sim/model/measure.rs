@@ -1,6 +1,6 @@
 //! Measured quantities: a course in time, the power of ten and the integer type in which the meter shows it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::object::{Live, Moment, Value};
 use super::wave::Wave;
@@ -67,11 +67,24 @@ impl Scale {
         self.number.data(raw.trunc())
     }
 
-    /// An attribute that shows `signal` now.
+    /// An attribute that shows `signal` now. The meter measures once a second.
     #[must_use]
     pub fn now(self, signal: &Signal) -> Value {
         let signal = Arc::clone(signal);
-        live(move |moment| self.data(signal(moment.age())))
+        let latest: Mutex<Option<(i64, Data)>> = Mutex::new(None);
+        live(move |moment| {
+            let second = moment.millis.div_euclid(1000);
+            let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*latest {
+                Some((measured, data)) if *measured == second => data.clone(),
+                _ => {
+                    let begin = Moment { millis: second * 1000, clock: moment.clock };
+                    let data = self.data(signal(begin.age()));
+                    *latest = Some((second, data.clone()));
+                    data
+                }
+            }
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 mod electricity;
 mod gas;
 mod heat;
+#[cfg(test)]
+mod tests;
 mod water;
 
 use std::fmt;
