@@ -11,6 +11,7 @@ pub mod import;
 pub mod link;
 pub mod links;
 pub mod on_demand;
+pub mod orphans;
 pub mod outbox;
 pub mod outlet;
 pub mod publisher;

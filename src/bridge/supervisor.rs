@@ -11,6 +11,7 @@ use super::control::{ControlPlane, serve_mqtt};
 use super::hub::{Current, Hub};
 use super::link::meter::Counters;
 use super::links::{Links, Situation};
+use super::orphans;
 use super::outbox::{Limits, MemoryOutbox, WhenFull};
 use super::outlet::Outlet;
 use super::publisher::{Publisher, PublisherHandle};
@@ -74,6 +75,8 @@ impl Bridge {
     /// Polls until `stop`, then drains: links first, then the outbox, `offline` last.
     pub async fn run(self, stop: CancellationToken) {
         let hub = &self.hub;
+        let Current { config, outlet, .. } = hub.current();
+        orphans::clear(&config, outlet.topics(), &hub.publisher);
         hub.say_inventories();
         hub.say_info();
         let details = [("version".into(), Payload::Text(env!("CARGO_PKG_VERSION").to_owned()))];

@@ -13,7 +13,6 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
-use crate::bridge::link::failure::Failure;
 use crate::bridge::link::meter::{Counters, Meter, is_protected};
 use crate::bridge::link::open::open_port;
 use crate::bridge::link::visit::{Found, Visited, read_values};
@@ -121,7 +120,7 @@ async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), 
     let device = Arc::new(device.clone());
     let mut meter = Meter::new(Arc::clone(&device), Arc::new(connection.clone()), counters)?;
     progress("connecting");
-    let mut driver = Driver::new(open_port(connection).await.map_err(|error| Failure::from(error).report)?);
+    let mut driver = Driver::new(open_port(connection).await.map_err(|error| error.report())?);
     progress("associating");
     if let Err(failure) = meter.associate(&mut driver).await {
         meter.leave(&mut driver).await;

@@ -198,6 +198,12 @@ impl SecurityContext {
         self.keys.find(self.sending)?.sent.reserve(&mut *self.store)
     }
 
+    /// The lowest invocation counter that may be sent next under the global key.
+    #[must_use]
+    pub const fn next_counter(&self) -> u32 {
+        self.keys.global.sent.floor()
+    }
+
     /// The highest counter accepted from the peer under the global key, for [`ReplayCheck::Strict`] in the next association.
     #[must_use]
     pub const fn last_received(&self) -> Option<u32> {

@@ -110,6 +110,12 @@ impl SendCounter {
         self.reserved.start = self.reserved.start.max(self.floor);
     }
 
+    /// The lowest value that may be used next.
+    #[must_use]
+    pub const fn floor(&self) -> u32 {
+        self.floor
+    }
+
     /// Makes sure that the next [`Self::take`] needs no storage.
     ///
     /// # Errors

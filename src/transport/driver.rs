@@ -73,6 +73,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         poll_fn(|cx| self.poll_event(cx, session)).await
     }
 
+    /// Drops what arrives, for nobody waits for it, until the stream ends.
+    pub async fn end(&mut self) -> TransportError {
+        poll_fn(|cx| {
+            loop {
+                let mut buffer = ReadBuf::new(&mut self.input);
+                match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                        return Poll::Ready(TransportError::Closed);
+                    }
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
     fn poll_event<T: Session>(
         &mut self,
         cx: &mut Context<'_>,

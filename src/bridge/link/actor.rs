@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
 
-use super::failure::Failure;
+use super::failure::{Failure, Subject};
 use super::meter::{Counters, Meter};
 use super::open::open_port;
 use super::order::Order;
@@ -136,8 +136,12 @@ impl LinkActor {
     /// Hears what the meter says unasked while nothing is due; returns when the port is gone.
     async fn listen(&mut self) {
         loop {
-            let (Some(port), Some(index)) = (&mut self.port, self.current) else {
-                return std::future::pending().await;
+            let Some(port) = &mut self.port else { return std::future::pending().await };
+            let Some(index) = self.current else {
+                let error = port.end().await;
+                tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");
+                self.close_port();
+                return;
             };
             let Some(Station { meter: Ok(meter), .. }) = self.stations.get_mut(index) else {
                 return std::future::pending().await;
@@ -172,7 +176,7 @@ impl LinkActor {
                 Ok(Visited { found, broken }) => {
                     (found, Ended::Visited(broken.as_ref().map(ClientError::report)))
                 }
-                Err(Failure { report, .. }) => (none_of(&values, &report), Ended::Failed(report)),
+                Err(failure) => (none_of(&values, &failure.report), Ended::Failed(failure)),
             },
         };
         let ts = Timestamp::now();
@@ -218,34 +222,27 @@ impl LinkActor {
 
     /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
     pub(super) async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
-        let reused = self.current == Some(index);
-        let outcome = self.visit_once(index, values).await;
-        let failed = match &outcome {
-            Err(failure) => Some(failure.clone()),
-            Ok(visited) => visited.broken.clone().map(Failure::from).filter(|_| nothing_good(&visited.found)),
-        };
-        let Some(failure) = failed else {
-            if let Ok(Visited { broken: Some(error), .. }) = &outcome {
-                let failure = Failure::from(error.clone());
-                self.recover(index, &failure).await;
+        let was_open = self.port.is_some();
+        let outcome = self.visit_and_recover(index, values).await;
+        match &outcome {
+            Err(failure) if was_open && failure.may_be_stale() => {
+                tracing::debug!(connection = %self.connection.name, code = %failure.report.code, "once more on a fresh connection");
+                self.visit_and_recover(index, values).await
             }
-            return outcome;
+            _ => outcome,
+        }
+    }
+
+    /// Visits. A visit that broke off and brought nothing good has failed.
+    async fn visit_and_recover(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+        let outcome = self.visit_once(index, values).await;
+        let failure = match &outcome {
+            Ok(Visited { broken: None, .. }) => return outcome,
+            Ok(Visited { broken: Some(error), .. }) => Failure::from(error.clone()),
+            Err(failure) => failure.clone(),
         };
         self.recover(index, &failure).await;
-        let stale = matches!(failure.recovery, Recovery::ReopenLink | Recovery::Reassociate);
-        if !(reused && stale) {
-            return Err(failure);
-        }
-        tracing::debug!(device = %self.stations[index].device.name, code = %failure.report.code, "once more on a fresh connection");
-        let outcome = self.visit_once(index, values).await;
-        let failed = match &outcome {
-            Err(failure) => Some(failure.clone()),
-            Ok(visited) => visited.broken.clone().map(Failure::from),
-        };
-        if let Some(failure) = failed {
-            self.recover(index, &failure).await;
-        }
-        outcome
+        outcome.and_then(|visited| if nothing_good(&visited.found) { Err(failure) } else { Ok(visited) })
     }
 
     async fn visit_once(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
@@ -260,13 +257,10 @@ impl LinkActor {
         let meter = station.meter.as_mut().map_err(|report| Failure::of_meter(report.clone()))?;
         if self.current != Some(index) {
             self.current = Some(index);
-            let known = meter.memory.identity.clone();
-            meter.associate(port).await?;
-            let renamed = known.logical_device_name.is_some()
-                && known.logical_device_name != meter.memory.identity.logical_device_name;
+            let replaced = meter.associate(port).await?.replaced.clone();
             station.associated();
-            if renamed {
-                self.say_identity_changed(index).await;
+            if let Some(replaced) = replaced {
+                self.say_identity_changed(index, replaced).await;
             }
         }
         let (Some(port), Some(Station { meter: Ok(meter), .. })) =
@@ -297,7 +291,7 @@ impl LinkActor {
             Err(error) => {
                 self.health.set_state(LinkState::Down);
                 self.pause.failed(Instant::now(), fastrand::f64());
-                let failure = Failure::from(error);
+                let failure = Failure::of_link(&error);
                 self.last_failure = Some(failure.report.clone());
                 Err(failure)
             }
@@ -306,13 +300,15 @@ impl LinkActor {
 
     /// Leaves the link in a state from which the next visit can start.
     async fn recover(&mut self, index: usize, failure: &Failure) {
+        let Some(Station { meter: Ok(meter), .. }) = self.stations.get(index) else { return };
         match failure.recovery {
-            Recovery::ReportOnly => {}
             Recovery::ReopenLink => self.close_port(),
-            Recovery::Reassociate | Recovery::BackOffMeter if self.current == Some(index) => {
-                self.leave_current().await;
+            Recovery::ReportOnly if meter.association().is_some() => {}
+            Recovery::ReportOnly | Recovery::Reassociate | Recovery::BackOffMeter => {
+                if self.current == Some(index) {
+                    self.leave_current().await;
+                }
             }
-            Recovery::Reassociate | Recovery::BackOffMeter => {}
         }
     }
 
@@ -359,7 +355,7 @@ impl LinkActor {
                 Found::Value(reading) => {
                     self.outlet.value(of, reading, cycle.ts, cycle.duration_ms).await;
                     if let Some(error) = &reading.error {
-                        self.health.count_error(error.code);
+                        self.count_error(cycle, error);
                     }
                     Item::Value(reading)
                 }
@@ -377,7 +373,7 @@ impl LinkActor {
                             None
                         }
                         Err(error) => {
-                            self.health.count_error(error.code);
+                            self.count_error(cycle, error);
                             Some(error.clone())
                         }
                     };
@@ -389,6 +385,13 @@ impl LinkActor {
         self.outlet.snapshot(of, cycle, items.iter().map(|(name, item)| (*name, item))).await
     }
 
+    /// Counts the failure of one value. One that was not tried, or failed with all others, is counted as a visit.
+    fn count_error(&self, cycle: &Cycle, error: &Report) {
+        if cycle.error.is_none() {
+            self.health.count_error(error.code);
+        }
+    }
+
     fn account(&mut self, index: usize, ended: &Ended, worst: Outcome) -> Changes {
         let Some(station) = self.stations.get_mut(index) else { return Changes::default() };
         match ended {
@@ -396,12 +399,16 @@ impl LinkActor {
                 self.health.set_condition(Condition::Well);
                 station.visited(worst, broken.as_ref())
             }
-            Ended::Failed(report) => {
+            Ended::Failed(Failure { subject, report, .. }) => {
                 self.health.count_error(report.code);
                 self.health.set_condition(Condition::Failing);
                 tracing::warn!(device = %station.device.name, connection = %self.connection.name,
                     code = %report.code, message = %report.message, "a visit failed");
-                station.failed(report, Instant::now())
+                let now = Instant::now();
+                match subject {
+                    Subject::Meter => station.failed(report, now),
+                    Subject::Link => station.unreachable(report, self.pause.until(now)),
+                }
             }
             Ended::LeftAlone(_) => station.left_alone(),
         }
@@ -446,10 +453,13 @@ impl LinkActor {
         }
     }
 
-    async fn say_identity_changed(&self, index: usize) {
+    async fn say_identity_changed(&self, index: usize, before: String) {
         let Some(station) = self.stations.get(index) else { return };
         let name = station.status.identity.logical_device_name.clone().unwrap_or_default();
-        let data = Json::Object(vec![("logical_device_name".into(), Json::Text(name))]);
+        let data = Json::Object(vec![
+            ("logical_device_name".into(), Json::Text(name)),
+            ("before".into(), Json::Text(before)),
+        ]);
         self.outlet
             .event(Event {
                 kind: "identity_changed",
@@ -513,7 +523,7 @@ enum Ended {
     /// There were answers; the report says what broke it off, if anything did.
     Visited(Option<Report>),
     /// There were none.
-    Failed(Report),
+    Failed(Failure),
     /// It was not tried.
     LeftAlone(Report),
 }
@@ -522,7 +532,7 @@ impl Ended {
     const fn error(&self) -> Option<&Report> {
         match self {
             Self::Visited(_) => None,
-            Self::Failed(report) | Self::LeftAlone(report) => Some(report),
+            Self::Failed(Failure { report, .. }) | Self::LeftAlone(report) => Some(report),
         }
     }
 }

@@ -1,13 +1,24 @@
 //! A failure on a link, with what follows from it.
 
 use crate::client::ClientError;
-use crate::error::Report;
+use crate::error::{Code, Report};
 use crate::session::error::Recovery;
 use crate::transport::TransportError;
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The link did not open: the same for all its meters, and no word about any of them.
+    Link,
+    /// The meter, or the way to it.
+    Meter,
+}
 
 /// Why a visit, or a part of one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// What failed.
+    pub subject: Subject,
     /// The published form.
     pub report: Report,
     /// What follows.
@@ -16,20 +27,29 @@ pub struct Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self { report: error.report(), recovery: error.recovery() }
-    }
-}
-
-impl From<TransportError> for Failure {
-    fn from(error: TransportError) -> Self {
-        Self { report: error.report(), recovery: Recovery::ReopenLink }
+        Self { subject: Subject::Meter, report: error.report(), recovery: error.recovery() }
     }
 }
 
 impl Failure {
+    /// The link did not open.
+    #[must_use]
+    pub fn of_link(error: &TransportError) -> Self {
+        Self { subject: Subject::Link, report: error.report(), recovery: Recovery::ReopenLink }
+    }
+
     /// A failure after which the meter is left alone for a while.
     #[must_use]
     pub const fn of_meter(report: Report) -> Self {
-        Self { report, recovery: Recovery::BackOffMeter }
+        Self { subject: Subject::Meter, report, recovery: Recovery::BackOffMeter }
+    }
+
+    /// Whether a connection or an association that was kept open may have gone stale: worth another attempt on a new one.
+    ///
+    /// A meter that does not answer may be dead, and other meters wait: that is worth none.
+    #[must_use]
+    pub fn may_be_stale(&self) -> bool {
+        let has_waited = matches!(self.report.code, Code::Timeout | Code::HdlcNoUa | Code::TcpTimeout);
+        !has_waited && matches!(self.recovery, Recovery::ReopenLink | Recovery::Reassociate)
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::Failure;
-use super::memory::{MeterIdentity, MeterMemory};
+use super::identity::Told;
+use super::memory::MeterMemory;
 use super::settings::{Credentials, data_link};
 use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
@@ -24,11 +25,6 @@ use crate::wire::data::Data;
 use crate::wire::date_time::DateTime;
 use crate::wire::obis::Obis;
 use crate::wire::xdlms::{AttributeDescriptor, AttributeRequest};
-
-const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
-const DEVICE_ID: Obis = Obis::new(0, 0, 96, 1, 0, 255);
-const ELECTRICITY_ID: Obis = Obis::new(1, 0, 0, 0, 0, 255);
-const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
 
 /// Pause between the public client's association and the real one: meters need a moment to change clients.
 const CHANGE_OF_CLIENT: Duration = Duration::from_millis(300);
@@ -68,6 +64,10 @@ pub struct Association {
     pub negotiated: Negotiated,
     /// The meter's clock, where it let us read it.
     pub clock: Option<DateTime>,
+    /// Our next invocation counter under the global key, where there is ciphering.
+    pub counter: Option<u32>,
+    /// The logical device name of the meter that answered here before, where another answers now.
+    pub replaced: Option<String>,
 }
 
 /// One meter.
@@ -84,6 +84,8 @@ pub struct Meter {
     association: Option<Association>,
     /// The lowest counter that the meter takes, as it said.
     counter_floor: Option<u32>,
+    /// The logical device name that was told last.
+    last_name: Option<String>,
 }
 
 impl Meter {
@@ -104,6 +106,7 @@ impl Meter {
             session,
             association: None,
             counter_floor: None,
+            last_name: None,
         })
     }
 
@@ -160,15 +163,31 @@ impl Meter {
         let opened = match self.open_and_associate(driver).await {
             Err(failure) if self.is_counter_trouble(&failure) => {
                 tracing::info!(device = %self.device.name, code = %failure.report.code, "reading the invocation counter anew");
-                self.forget_session();
-                self.sync_counter(driver).await?;
+                let next = self.next_counter();
+                self.leave(driver).await;
+                let floor = self.sync_counter(driver).await?;
+                if next.is_some_and(|next| next >= floor) {
+                    // The counter was good: it is something else that the meter refuses, and it counts refusals.
+                    return Err(failure);
+                }
                 self.open_and_associate(driver).await?
             }
             outcome => outcome?,
         };
         let (link, negotiated) = opened;
         let clock = self.identify(driver).await?;
-        Ok(self.association.insert(Association { link, negotiated, clock }))
+        let name = self.memory.identity.logical_device_name.clone();
+        let replaced = match (&self.last_name, &name) {
+            (Some(before), Some(now)) if before != now => self.last_name.clone(),
+            _ => None,
+        };
+        self.last_name = name.or(self.last_name.take());
+        let counter = self.next_counter();
+        Ok(self.association.insert(Association { link, negotiated, clock, counter, replaced }))
+    }
+
+    fn next_counter(&self) -> Option<u32> {
+        self.session.security().map(SecurityContext::next_counter)
     }
 
     async fn open_and_associate<S: AsyncRead + AsyncWrite + Unpin>(
@@ -249,22 +268,20 @@ impl Meter {
             public = public.with_names(Arc::new(ShortNames::of(&objects)));
         }
         let answer = public.read_one(attribute(ClassId::DATA, obis, 2)).await?;
-        let data = answer.map_err(|report| {
-            let message = format!("the invocation counter {obis} cannot be read: {}", report.message);
-            Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message))
-        })?;
         leave(&mut public, Release::Auto).await?;
         tokio::time::sleep(CHANGE_OF_CLIENT.max(self.device.disconnect_delay)).await;
-        let used = counter(&data).ok_or_else(|| {
-            let message = format!("the invocation counter {obis} is {}, no number", data.type_name());
+        let unusable = |why: String| {
+            let message = format!("the invocation counter {obis} {why}");
             Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message))
-        })?;
+        };
+        let data = answer.map_err(|report| unusable(format!("cannot be read: {}", report.message)))?;
+        let used = counter(&data).ok_or_else(|| unusable(format!("is {}, no number", data.type_name())))?;
         let next = used.saturating_add(1);
         self.counter_floor = self.counter_floor.max(Some(next));
         Ok(next)
     }
 
-    /// Who answers? Meters that do not tell are taken as they are, unless one is expected and another answers.
+    /// Finds out who answers, and what time it is there.
     async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         driver: &mut Driver<S>,
@@ -275,7 +292,7 @@ impl Meter {
             // Base names are the meter's own choice: those of one meter are read as something else by another.
             if !self.memory.names.is_empty() {
                 told = Some(self.ask_identity(driver).await?)
-                    .filter(|told| self.memory.is_of(&self.identity(told)));
+                    .filter(|told| self.memory.is_of(&told.identity(&self.device.identity)));
             }
             is_fresh = told.is_none();
             if is_fresh {
@@ -286,8 +303,8 @@ impl Meter {
             Some(told) => told,
             None => self.ask_identity(driver).await?,
         };
-        self.check_identity(told.logical_device_name.as_deref(), &told.serials)?;
-        let identity = self.identity(&told);
+        told.check(&self.device.identity)?;
+        let identity = told.identity(&self.device.identity);
         if is_fresh {
             self.memory.identity = identity;
         } else {
@@ -300,30 +317,10 @@ impl Meter {
         &mut self,
         driver: &mut Driver<S>,
     ) -> Result<Told, Failure> {
-        let wanted = [
-            attribute(ClassId::DATA, LOGICAL_DEVICE_NAME, 2),
-            attribute(ClassId::DATA, DEVICE_ID, 2),
-            attribute(ClassId::DATA, ELECTRICITY_ID, 2),
-            attribute(ClassId::CLOCK, CLOCK, 2),
-        ];
         let mut answers = Vec::new();
         let (mut client, memory) = self.client(driver);
-        client.read_attributes(wanted.to_vec(), &mut memory.lists, &mut answers).await?;
-        let mut answers = answers.into_iter().map(Result::ok);
-        let mut next = || answers.next().flatten();
-        Ok(Told {
-            logical_device_name: next().as_ref().and_then(text),
-            serials: [next().as_ref().and_then(text), next().as_ref().and_then(text)],
-            clock: next().as_ref().and_then(Data::date_time),
-        })
-    }
-
-    fn identity(&self, told: &Told) -> MeterIdentity {
-        let configured = self.device.identity.serial.clone();
-        MeterIdentity {
-            logical_device_name: told.logical_device_name.clone(),
-            serial: configured.or_else(|| told.serials.iter().flatten().next().cloned()),
-        }
+        client.read_attributes(Told::requests(), &mut memory.lists, &mut answers).await?;
+        Ok(Told::new(answers))
     }
 
     /// Learns the base names. A meter that does not show them can be read by configured short names only.
@@ -341,31 +338,6 @@ impl Meter {
             }
         }
         Ok(())
-    }
-
-    fn check_identity(&self, name: Option<&str>, serials: &[Option<String>]) -> Result<(), Failure> {
-        let expected = &self.device.identity;
-        let wrong = |what: &str, expected: &str, found: &str| {
-            let message = format!("the {what} is {found}, not {expected}");
-            Err(Failure::of_meter(Report::new(Code::WrongMeter, Layer::Acse, message)))
-        };
-        if let (Some(expected), Some(found)) = (&expected.logical_device_name, name)
-            && expected != found
-        {
-            return wrong("logical device name", expected, found);
-        }
-        let Some(serial) = &expected.serial else { return Ok(()) };
-        let mut found = serials.iter().flatten().peekable();
-        match found.peek() {
-            None => {
-                tracing::warn!(device = %self.device.name, "the meter does not tell its serial number: it is not checked");
-                Ok(())
-            }
-            Some(&first) if !serials.iter().flatten().any(|found| found == serial) => {
-                wrong("serial number", serial, first)
-            }
-            Some(_) => Ok(()),
-        }
     }
 
     /// Ends the association and the link, as far as the meter goes along; the stream stays open.
@@ -399,31 +371,8 @@ async fn leave<S: AsyncRead + AsyncWrite + Unpin>(
     client.close().await
 }
 
-/// What a meter says of itself.
-struct Told {
-    logical_device_name: Option<String>,
-    serials: [Option<String>; 2],
-    clock: Option<DateTime>,
-}
-
 pub(super) fn attribute(class: ClassId, obis: Obis, attribute_id: i8) -> AttributeRequest {
     AttributeRequest::whole(AttributeDescriptor { class_id: class.0, instance_id: obis, attribute_id })
-}
-
-/// A text, or a number as text.
-fn text(data: &Data) -> Option<String> {
-    match data {
-        Data::OctetString(bytes) | Data::VisibleString(bytes) | Data::Utf8String(bytes) => {
-            let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
-            let text = std::str::from_utf8(bytes).ok()?.trim();
-            let is_text = !text.is_empty() && text.chars().all(|c| !c.is_control());
-            is_text.then(|| text.to_owned())
-        }
-        Data::DoubleLongUnsigned(number) => Some(number.to_string()),
-        Data::Long64Unsigned(number) => Some(number.to_string()),
-        Data::LongUnsigned(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// A counter of any integer type; all of them count in 32 bits.

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod failure;
+pub mod identity;
 pub mod memory;
 pub mod meter;
 pub mod open;

@@ -13,8 +13,8 @@ use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
 use crate::bridge::config::model::{Connection, Device, Value};
 use crate::bridge::reading::snapshot::Outcome;
 use crate::bridge::reading::status::{
-    AssociationState, ClockStatus, DeviceState, DeviceStatus, HdlcStatus, IdentityStatus, LinkState,
-    Negotiated, SecurityStatus,
+    AssociationState, ClockStatus, CounterStatus, DeviceState, DeviceStatus, HdlcStatus, IdentityStatus,
+    LinkState, Negotiated, SecurityStatus,
 };
 use crate::error::Report;
 
@@ -127,11 +127,19 @@ impl Station {
             self.pause.failed(now, fastrand::f64());
             self.pause.until(now)
         };
-        self.status.backoff_until = until.and_then(|until| Timestamp::now().checked_add(until - now).ok());
+        self.status.backoff_until = until.and_then(wall_time);
         Changes {
             availability: self.offline_if_due(),
             locked_out: refused && self.lock_out.failures() == MAX_REFUSALS,
         }
+    }
+
+    /// Takes note of a visit that came to nothing because the link did not open: the pause is the link's.
+    pub fn unreachable(&mut self, report: &Report, until: Option<Instant>) -> Changes {
+        self.status.last_error = Some(report.clone());
+        self.status.link = LinkState::Down;
+        self.status.backoff_until = until.and_then(wall_time);
+        self.left_alone()
     }
 
     /// Takes note of a cycle in which the meter, or its link, was left alone.
@@ -205,7 +213,7 @@ impl Station {
     /// Takes over what an association showed.
     pub fn associated(&mut self) {
         let Ok(meter) = &self.meter else { return };
-        let Some(Association { link, negotiated, clock }) = meter.association() else { return };
+        let Some(Association { link, negotiated, clock, counter, .. }) = meter.association() else { return };
         self.status.link = LinkState::Up;
         self.status.association = AssociationState::Associated;
         self.status.identity = IdentityStatus {
@@ -223,6 +231,8 @@ impl Station {
                 window_rx: link.receive_window,
             }),
         });
+        self.status.invocation_counter =
+            counter.map(|next| CounterStatus { next, remaining: u32::MAX.saturating_sub(next) });
         if let Some(clock) = clock {
             let now = Timestamp::now();
             let offset_s = self.clock_offset(clock, now);
@@ -262,6 +272,10 @@ impl Station {
         self.said = Some((now, self.status.clone()));
         Some(&self.status)
     }
+}
+
+fn wall_time(at: Instant) -> Option<Timestamp> {
+    Timestamp::now().checked_add(at.saturating_duration_since(Instant::now())).ok()
 }
 
 /// A status without what changes with every visit.

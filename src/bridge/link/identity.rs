@@ -1,0 +1,181 @@
+//! Who answers: what a meter tells of itself, held against what is expected of it.
+
+use super::failure::Failure;
+use super::memory::MeterIdentity;
+use super::meter::attribute;
+use crate::bridge::config::model::Identity as ExpectedIdentity;
+use crate::cosem::catalogue::ClassId;
+use crate::error::{Code, Layer, Report};
+use crate::wire::data::Data;
+use crate::wire::date_time::DateTime;
+use crate::wire::obis::Obis;
+use crate::wire::xdlms::AttributeRequest;
+
+const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
+const DEVICE_ID: Obis = Obis::new(0, 0, 96, 1, 0, 255);
+const ELECTRICITY_ID: Obis = Obis::new(1, 0, 0, 0, 0, 255);
+const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
+
+/// A text, `None` where the meter does not tell it, an error where it could not tell just now.
+type Answer = Result<Option<String>, Report>;
+
+/// What a meter told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    name: Answer,
+    /// Device ID 1, and the electricity meter's own.
+    serials: [Answer; 2],
+    /// The time by its clock.
+    pub clock: Option<DateTime>,
+}
+
+impl Told {
+    /// What to read.
+    #[must_use]
+    pub fn requests() -> Vec<AttributeRequest> {
+        vec![
+            attribute(ClassId::DATA, LOGICAL_DEVICE_NAME, 2),
+            attribute(ClassId::DATA, DEVICE_ID, 2),
+            attribute(ClassId::DATA, ELECTRICITY_ID, 2),
+            attribute(ClassId::CLOCK, CLOCK, 2),
+        ]
+    }
+
+    /// What the answers to [`Self::requests`] say.
+    #[must_use]
+    pub fn new(answers: Vec<Result<Data, Report>>) -> Self {
+        let mut answers = answers.into_iter();
+        let told = |answer: Option<Result<Data, Report>>| match answer {
+            Some(Ok(data)) => Ok(text(&data)),
+            Some(Err(error)) if is_passing(&error) => Err(error),
+            _ => Ok(None),
+        };
+        let name = told(answers.next());
+        let serials = [told(answers.next()), told(answers.next())];
+        let clock = answers.next().and_then(Result::ok).as_ref().and_then(Data::date_time);
+        Self { name, serials, clock }
+    }
+
+    /// Whether it is the meter that is expected. A meter that tells nothing is taken as it is.
+    ///
+    /// # Errors
+    /// `WRONG_METER`, or why the meter could not tell just now.
+    pub fn check(&self, expected: &ExpectedIdentity) -> Result<(), Failure> {
+        if let Some(name) = &expected.logical_device_name {
+            check("logical device name", name, std::slice::from_ref(&self.name))?;
+        }
+        match &expected.serial {
+            Some(serial) => check("serial number", serial, &self.serials),
+            None => Ok(()),
+        }
+    }
+
+    /// Its names.
+    #[must_use]
+    pub fn identity(&self, expected: &ExpectedIdentity) -> MeterIdentity {
+        let told = |answer: &Answer| answer.as_ref().ok().cloned().flatten();
+        MeterIdentity {
+            logical_device_name: told(&self.name),
+            serial: expected.serial.clone().or_else(|| self.serials.iter().find_map(told)),
+        }
+    }
+}
+
+fn check(what: &str, expected: &str, answers: &[Answer]) -> Result<(), Failure> {
+    let mut told = answers.iter().filter_map(|answer| answer.as_ref().ok()?.as_deref()).peekable();
+    let first = told.peek().copied();
+    if told.any(|found| found == expected) {
+        return Ok(());
+    }
+    // What could not be read just now may be what is expected.
+    if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+        return Err(Failure::of_meter(error.clone()));
+    }
+    match first {
+        Some(found) => {
+            let message = format!("the {what} is {found}, not {expected}");
+            Err(Failure::of_meter(Report::new(Code::WrongMeter, Layer::Acse, message)))
+        }
+        None => {
+            tracing::warn!("the meter does not tell its {what}: it is not checked");
+            Ok(())
+        }
+    }
+}
+
+/// Whether a refusal passes, and so says nothing of what the meter has or tells.
+const fn is_passing(error: &Report) -> bool {
+    matches!(error.code, Code::TemporaryFailure | Code::MeterFault)
+}
+
+/// A text, or a number as text.
+fn text(data: &Data) -> Option<String> {
+    match data {
+        Data::OctetString(bytes) | Data::VisibleString(bytes) | Data::Utf8String(bytes) => {
+            let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+            let text = std::str::from_utf8(bytes).ok()?.trim();
+            let is_text = !text.is_empty() && text.chars().all(|c| !c.is_control());
+            is_text.then(|| text.to_owned())
+        }
+        Data::DoubleLongUnsigned(number) => Some(number.to_string()),
+        Data::Long64Unsigned(number) => Some(number.to_string()),
+        Data::LongUnsigned(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn octets(text: &str) -> Result<Data, Report> {
+        Ok(Data::OctetString(text.into()))
+    }
+
+    fn refused(code: Code) -> Result<Data, Report> {
+        Err(Report::new(code, Layer::Get, "no"))
+    }
+
+    fn expecting(serial: Option<&str>, name: Option<&str>) -> ExpectedIdentity {
+        ExpectedIdentity { serial: serial.map(str::to_owned), logical_device_name: name.map(str::to_owned) }
+    }
+
+    fn checked(answers: [Result<Data, Report>; 3], expected: &ExpectedIdentity) -> Option<Code> {
+        Told::new(answers.into()).check(expected).err().map(|failure| failure.report.code)
+    }
+
+    #[test]
+    fn any_of_the_serial_numbers_will_do() {
+        let answers = || [octets("LGZ1"), octets("77"), Ok(Data::DoubleLongUnsigned(88))];
+        for (serial, verdict) in [("77", None), ("88", None), ("99", Some(Code::WrongMeter))] {
+            assert_eq!(checked(answers(), &expecting(Some(serial), None)), verdict, "{serial}");
+        }
+        assert_eq!(checked(answers(), &expecting(None, Some("LGZ1"))), None);
+        assert_eq!(checked(answers(), &expecting(None, Some("LGZ2"))), Some(Code::WrongMeter));
+        assert_eq!(
+            Told::new(answers().into()).identity(&expecting(None, None)).serial.as_deref(),
+            Some("77")
+        );
+    }
+
+    #[test]
+    fn who_does_not_tell_is_taken_as_he_is_and_who_is_busy_is_not() {
+        let expected = expecting(Some("77"), None);
+        let silent = || refused(Code::ObjectUndefined);
+        let busy = || refused(Code::TemporaryFailure);
+        assert_eq!(checked([silent(), silent(), silent()], &expected), None);
+        assert_eq!(checked([silent(), octets("77"), busy()], &expected), None);
+        assert_eq!(checked([silent(), octets("66"), busy()], &expected), Some(Code::TemporaryFailure));
+        assert_eq!(checked([silent(), busy(), silent()], &expected), Some(Code::TemporaryFailure));
+        assert_eq!(checked([busy(), busy(), busy()], &expecting(None, None)), None, "nothing is expected");
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_octets_that_are_none_are_no_text() {
+        assert_eq!(text(&Data::OctetString(b" 123\0".to_vec())).as_deref(), Some("123"));
+        assert_eq!(text(&Data::OctetString(vec![1, 2, 3])), None);
+        assert_eq!(text(&Data::OctetString(vec![0xFF, 0xFE])), None);
+        assert_eq!(text(&Data::LongUnsigned(7)).as_deref(), Some("7"));
+        assert_eq!(text(&Data::Null), None);
+    }
+}
