@@ -1,6 +1,7 @@
 //! One client's APDUs and the meter's answers, byte for byte where it matters.
 
 mod ciphered;
+mod hostile;
 mod short_names;
 
 use std::sync::Arc;
