@@ -125,6 +125,13 @@ const ERRORS: &[Case] = &[
         "data_bits 8",
     ),
     (LINE, "name: line, flow_control: rts_cts, rs485: {},", "/connections/1/rs485", INVALID, "RTS"),
+    (
+        LINE,
+        "name: line, rs485: { rts_after_send: true },",
+        "/connections/1/rs485/rts_after_send",
+        INVALID,
+        "must change after sending",
+    ),
     (LINE, "name: line, host: h,", "/connections/1/host", INVALID, "no meaning for type serial"),
     ("type: serial, device: /dev/ttyS9", "type: serial", "/connections/1/device", INVALID, "is missing"),
     ("type: udp, host: h", "type: serial, device: /dev/ttyS9", "/connections/2/device", INVALID, "`line`"),

@@ -86,7 +86,7 @@ impl Hub {
                 "protocol": protocol.map(super::publisher::Version::as_str),
                 "client_id": config.mqtt.client_id,
             },
-            "features": ["tcp", "hdlc", "wrapper", "control"],
+            "features": ["tcp", "udp", "serial", "hdlc", "hdlc_mode_e", "wrapper", "control"],
             "seq_start": self.sequence.start(),
         });
         outlet.state(&outlet.topics().bridge_info(), &info);

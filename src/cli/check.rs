@@ -2,6 +2,7 @@
 
 use super::{CommandError, ConfigArgs};
 use crate::bridge::config::load_file;
+use crate::bridge::link::port_check::port_warnings;
 
 /// Validates; problems go to stdout, for they are the result.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
@@ -9,6 +10,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|problem| println!("{problem}"));
             let config = loaded.config;
+            port_warnings(&config).iter().for_each(|problem| println!("{problem}"));
             println!(
                 "{}: {} connections, {} devices, {} groups: valid",
                 args.config.display(),

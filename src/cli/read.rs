@@ -14,7 +14,7 @@ use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::link::meter::{Counters, Meter, is_protected};
-use crate::bridge::link::open::open_port;
+use crate::bridge::link::open::open_link;
 use crate::bridge::link::visit::{Found, Visited, read_values};
 use crate::bridge::on_demand::ObjectWanted;
 use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
@@ -24,7 +24,6 @@ use crate::client::FileCounterStore;
 use crate::cosem::catalogue::ClassId;
 use crate::error::{Code, Layer, Report};
 use crate::security::MemoryCounterStore;
-use crate::transport::Driver;
 use crate::wire::obis::Obis;
 
 /// What to read.
@@ -120,7 +119,7 @@ async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), 
     let device = Arc::new(device.clone());
     let mut meter = Meter::new(Arc::clone(&device), Arc::new(connection.clone()), counters)?;
     progress("connecting");
-    let mut driver = Driver::new(open_port(connection).await.map_err(|error| error.report())?);
+    let mut driver = open_link(connection, device.interface).await.map_err(|error| error.report())?;
     progress("associating");
     if let Err(failure) = meter.associate(&mut driver).await {
         meter.leave(&mut driver).await;

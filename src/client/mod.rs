@@ -99,6 +99,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     /// The stream's or the link's.
     pub async fn open(&mut self) -> Result<LinkParameters, ClientError> {
         self.session.open(now());
+        self.opened().await
+    }
+
+    /// The same with a single attempt: for a meter that was silent before and shares its line with others.
+    ///
+    /// # Errors
+    /// The stream's or the link's.
+    pub async fn probe(&mut self) -> Result<LinkParameters, ClientError> {
+        self.session.probe(now());
+        self.opened().await
+    }
+
+    async fn opened(&mut self) -> Result<LinkParameters, ClientError> {
         match self.event().await? {
             Event::Opened(parameters) => Ok(parameters),
             _ => Err(SessionError::NotReady.into()),

@@ -137,6 +137,13 @@ impl ClientSession {
         self.pump(now);
     }
 
+    /// Opens the link with a single attempt: for a meter that was silent before and shares its line with others.
+    pub fn probe(&mut self, now: Instant) {
+        self.state = State::Opening;
+        self.link.probe(now);
+        self.pump(now);
+    }
+
     /// Proposes the association. `challenge`: random bytes, 8 to 64, for high level authentication;
     /// `security`: a fresh context, needed for ciphered contexts and for GMAC.
     pub fn associate(&mut self, now: Instant, challenge: &[u8], security: Option<SecurityContext>) {

@@ -44,6 +44,11 @@ impl DataLink {
         delegate!(self, link => link.connect(now));
     }
 
+    /// The same with a single attempt: for a station that was silent before and shares its line with others.
+    pub fn probe(&mut self, now: Instant) {
+        delegate!(self, link => link.probe(now));
+    }
+
     /// Sends an APDU.
     ///
     /// # Errors

@@ -91,6 +91,11 @@ impl WrapperLink {
         }));
     }
 
+    /// The same: nothing is sent twice on the wrapper.
+    pub fn probe(&mut self, now: Instant) {
+        self.connect(now);
+    }
+
     /// Sends an APDU.
     ///
     /// # Errors

@@ -60,6 +60,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
+    /// The stream, to be readied for a session: what the last one left unsent is dropped.
+    pub fn stream_mut(&mut self) -> &mut Traced<S> {
+        self.output.clear();
+        self.sent = 0;
+        &mut self.stream
+    }
+
     /// The stream, without the session's unsent bytes.
     pub fn into_inner(self) -> S {
         self.stream.into_inner()

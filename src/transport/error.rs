@@ -33,9 +33,9 @@ pub enum TransportError {
     /// The peer closed the stream.
     #[error("the peer closed the connection")]
     Closed,
-    /// This program cannot open such a connection.
-    #[error("connections of this type are not supported")]
-    Unsupported,
+    /// It is for the meter to open the connection, and it has not.
+    #[error("the meter has not called")]
+    NotCalled,
     /// Reading or writing failed.
     #[error("the connection broke: {0}")]
     Broken(io::ErrorKind),
@@ -117,7 +117,7 @@ impl TransportError {
             Self::SerialBusy { .. } => (Code::SerialBusy, Layer::Serial),
             Self::SerialSettings { .. } | Self::SerialStalled { .. } => (Code::SerialSettings, Layer::Serial),
             Self::SerialGone { .. } => (Code::SerialGone, Layer::Serial),
-            Self::Unsupported => (Code::LinkDown, Layer::Config),
+            Self::NotCalled => (Code::LinkDown, Layer::Tcp),
         };
         let report = Report::new(code, layer, self.to_string());
         match self {
@@ -126,6 +126,9 @@ impl TransportError {
             }
             Self::Unidentified { .. } => report.with_hint(
                 "check the identity of the devices on this connection, and who may reach the port",
+            ),
+            Self::NotCalled => report.with_hint(
+                "check the destination address of the meter or its modem, and the firewall in front of the port",
             ),
             Self::SerialStalled { .. } => {
                 report.with_hint("check the wiring of RTS and CTS, or set flow_control: none")

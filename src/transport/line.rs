@@ -40,6 +40,7 @@ impl Line for Port {
 
     async fn set_format(&mut self, format: LineFormat) -> Result<(), TransportError> {
         match self {
+            Self::Serial(port) if port.format() == format => Ok(()),
             Self::Serial(port) => port.set_format(format).await,
             Self::Tcp(_) | Self::Caller(_) | Self::Udp(_) => Ok(()),
         }

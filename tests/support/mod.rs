@@ -13,5 +13,6 @@ pub(crate) mod peer_mode;
 pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod python;
+pub(crate) mod readings;
 pub(crate) mod site;
 pub(crate) mod vectors;

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Subject};
 use super::meter::{Counters, Meter};
-use super::open::open_port;
+use super::open::{LinkDriver, open_link};
 use super::order::Order;
 use super::station::{Changes, Station, StationGroup};
 use super::visit::{Found, Visited, none_of, read_values};
 use crate::bridge::backoff::Backoff;
+use crate::bridge::config::document::device::Interface;
 use crate::bridge::config::model::{Config, Connection, Device, Group, Hold, Link, Persistence, Value};
 use crate::bridge::health::{Condition, LinkHealth};
 use crate::bridge::outlet::{Event, GroupOf, Outlet};
@@ -25,7 +26,7 @@ use crate::bridge::schedule::{DueGroup, Next, Schedule, Visit, WallMillis};
 use crate::client::ClientError;
 use crate::error::{Code, Layer, Report};
 use crate::session::error::Recovery;
-use crate::transport::{Driver, Port};
+use crate::transport::serial::wait_for_return;
 
 /// An association is released when the meter's next visit is further away: most meters serve one client at a time.
 const RELEASE_AFTER_MS: i64 = 100_000;
@@ -36,6 +37,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long the meters of a link have to take leave when the bridge stops.
 const LEAVE_TIME: Duration = Duration::from_secs(3);
 
+/// How long what was written may take to leave a port that is closed.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// A line over which a meter answered so recently is no reason for the silence of another.
+const LINE_PROVEN: Duration = Duration::from_secs(100);
+
 /// The actor of one link.
 #[derive(Debug)]
 pub struct LinkActor {
@@ -45,7 +52,11 @@ pub struct LinkActor {
     pub(super) outlet: Outlet,
     pub(super) health: Arc<LinkHealth>,
     pub(super) counters: Counters,
-    port: Option<Driver<Port>>,
+    port: Option<LinkDriver>,
+    /// The station that answered last over the open port, and when.
+    pub(super) heard: Option<(usize, Instant)>,
+    /// The serial port is unplugged.
+    is_absent: bool,
     /// The station whose association is open.
     pub(super) current: Option<usize>,
     pub(super) pause: Backoff,
@@ -89,6 +100,8 @@ impl LinkActor {
             health,
             counters: counters.clone(),
             port: None,
+            heard: None,
+            is_absent: false,
             current: None,
             pause: Backoff::link(),
             last_failure: None,
@@ -130,18 +143,17 @@ impl LinkActor {
             }
         }
         let _ = tokio::time::timeout(LEAVE_TIME, self.leave_current()).await;
-        self.close_port();
+        self.close_port().await;
     }
 
-    /// Hears what the meter says unasked while nothing is due; returns when the port is gone.
+    /// Hears what the meter says unasked while nothing is due; returns when the port is gone, or back.
     async fn listen(&mut self) {
         loop {
-            let Some(port) = &mut self.port else { return std::future::pending().await };
+            let Some(port) = &mut self.port else { return self.port_returned().await };
             let Some(index) = self.current else {
                 let error = port.end().await;
                 tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");
-                self.close_port();
-                return;
+                return self.close_port().await;
             };
             let Some(Station { meter: Ok(meter), .. }) = self.stations.get_mut(index) else {
                 return std::future::pending().await;
@@ -151,11 +163,27 @@ impl LinkActor {
                 Ok(apdu) => self.hand_on(index, vec![apdu]).await,
                 Err(error) => {
                     tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");
-                    self.close_port();
-                    return;
+                    return self.close_port().await;
                 }
             }
         }
+    }
+
+    /// Waits for a serial port that was unplugged; then there is no reason to leave the link alone any more.
+    async fn port_returned(&mut self) {
+        match &self.connection.link {
+            Link::Serial(serial) if self.is_absent => {
+                wait_for_return(&serial.device).await;
+                tracing::info!(connection = %self.connection.name, "the serial port is back");
+                self.is_absent = false;
+                self.pause.succeeded();
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn is_unplugged(&self) -> bool {
+        matches!(&self.connection.link, Link::Serial(serial) if !serial.device.exists())
     }
 
     async fn visit(&mut self, visit: Visit) {
@@ -271,6 +299,9 @@ impl LinkActor {
         let (mut client, memory) = meter.client(port);
         let wanted: Vec<&Value> = values.iter().collect();
         let visited = read_values(&mut client, memory, &device, &wanted).await;
+        if visited.broken.is_none() {
+            self.heard = Some((index, Instant::now()));
+        }
         let notifications = client.take_notifications();
         self.hand_on(index, notifications).await;
         Ok(visited)
@@ -281,9 +312,10 @@ impl LinkActor {
             return Ok(());
         }
         self.health.set_state(LinkState::Connecting);
-        match open_port(&self.connection).await {
+        let interface = self.stations.first().map_or(Interface::Hdlc, |station| station.device.interface);
+        match open_link(&self.connection, interface).await {
             Ok(port) => {
-                self.port = Some(Driver::new(port));
+                self.port = Some(port);
                 self.pause.succeeded();
                 self.health.set_state(LinkState::Up);
                 Ok(())
@@ -293,6 +325,7 @@ impl LinkActor {
                 self.pause.failed(Instant::now(), fastrand::f64());
                 let failure = Failure::of_link(&error);
                 self.last_failure = Some(failure.report.clone());
+                self.is_absent = self.is_unplugged();
                 Err(failure)
             }
         }
@@ -302,7 +335,11 @@ impl LinkActor {
     async fn recover(&mut self, index: usize, failure: &Failure) {
         let Some(Station { meter: Ok(meter), .. }) = self.stations.get(index) else { return };
         match failure.recovery {
-            Recovery::ReopenLink => self.close_port(),
+            // The neighbours are well: a silent meter is no reason to take their line down.
+            Recovery::ReopenLink if failure.has_waited() && self.others_are_heard(index) => {
+                self.leave_current().await;
+            }
+            Recovery::ReopenLink => self.close_port().await,
             Recovery::ReportOnly if meter.association().is_some() => {}
             Recovery::ReportOnly | Recovery::Reassociate | Recovery::BackOffMeter => {
                 if self.current == Some(index) {
@@ -312,8 +349,18 @@ impl LinkActor {
         }
     }
 
-    pub(super) fn close_port(&mut self) {
-        self.port = None;
+    /// Whether the line is well without this meter.
+    fn others_are_heard(&self, index: usize) -> bool {
+        self.heard.is_some_and(|(station, at)| station != index && at.elapsed() < LINE_PROVEN)
+    }
+
+    /// Closes the port in order, as far as it goes along.
+    pub(super) async fn close_port(&mut self) {
+        if let Some(port) = self.port.take() {
+            let _ = tokio::time::timeout(CLOSE_TIME, port.into_inner().into_inner().close()).await;
+        }
+        self.heard = None;
+        self.is_absent = self.is_unplugged();
         self.health.set_state(LinkState::Down);
         self.stations.iter_mut().for_each(|station| station.dissociated(LinkState::Down));
         let current = self.current.take().and_then(|index| self.stations.get_mut(index));
@@ -503,7 +550,7 @@ impl LinkActor {
             self.leave_current().await;
         }
         if per_cycle && !self.schedule.is_due(now) {
-            self.close_port();
+            self.close_port().await;
         }
     }
 

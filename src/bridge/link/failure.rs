@@ -44,12 +44,17 @@ impl Failure {
         Self { subject: Subject::Meter, report, recovery: Recovery::BackOffMeter }
     }
 
+    /// Whether it is that no answer came in time.
+    #[must_use]
+    pub const fn has_waited(&self) -> bool {
+        matches!(self.report.code, Code::Timeout | Code::HdlcNoUa | Code::TcpTimeout)
+    }
+
     /// Whether a connection or an association that was kept open may have gone stale: worth another attempt on a new one.
     ///
     /// A meter that does not answer may be dead, and other meters wait: that is worth none.
     #[must_use]
     pub fn may_be_stale(&self) -> bool {
-        let has_waited = matches!(self.report.code, Code::Timeout | Code::HdlcNoUa | Code::TcpTimeout);
-        !has_waited && matches!(self.recovery, Recovery::ReopenLink | Recovery::Reassociate)
+        !self.has_waited() && matches!(self.recovery, Recovery::ReopenLink | Recovery::Reassociate)
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
+use super::approach::Approach;
 use super::failure::Failure;
 use super::identity::Told;
 use super::memory::MeterMemory;
@@ -20,6 +19,7 @@ use crate::session::client::ClientSession;
 use crate::session::error::Recovery;
 use crate::session::link::LinkParameters;
 use crate::transport::Driver;
+use crate::transport::line::Line;
 use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
 use crate::wire::date_time::DateTime;
@@ -80,6 +80,7 @@ pub struct Meter {
     connection: Arc<Connection>,
     credentials: Credentials,
     counters: Counters,
+    approach: Approach,
     session: ClientSession,
     association: Option<Association>,
     /// The lowest counter that the meter takes, as it said.
@@ -95,7 +96,8 @@ impl Meter {
     /// `CONFIG_INVALID` where its secrets cannot be read.
     pub fn new(device: Arc<Device>, connection: Arc<Connection>, counters: Counters) -> Result<Self, Report> {
         let credentials = Credentials::of(&device)?;
-        let link = data_link(&device, &connection, device.client_address)?;
+        let approach = Approach::new(&connection);
+        let link = data_link(&device, &connection, device.client_address, approach.octet_time())?;
         let session = ClientSession::new(link, credentials.association.clone());
         Ok(Self {
             device,
@@ -103,6 +105,7 @@ impl Meter {
             connection,
             credentials,
             counters,
+            approach,
             session,
             association: None,
             counter_floor: None,
@@ -132,10 +135,10 @@ impl Meter {
     }
 
     /// The client for calls while associated, beside what is remembered.
-    pub fn client<'a, S: AsyncRead + AsyncWrite + Unpin>(
+    pub fn client<'a, L: Line>(
         &'a mut self,
-        driver: &'a mut Driver<S>,
-    ) -> (MeterClient<'a, S>, &'a mut MeterMemory) {
+        driver: &'a mut Driver<L>,
+    ) -> (MeterClient<'a, L>, &'a mut MeterMemory) {
         let names = Arc::clone(&self.memory.names);
         (MeterClient::new(driver, &mut self.session).with_names(names), &mut self.memory)
     }
@@ -144,7 +147,9 @@ impl Meter {
     pub fn forget_session(&mut self) {
         self.association = None;
         // The link was made once before, so it can be made again.
-        if let Ok(link) = data_link(&self.device, &self.connection, self.device.client_address) {
+        let octet_time = self.approach.octet_time();
+        let link = data_link(&self.device, &self.connection, self.device.client_address, octet_time);
+        if let Ok(link) = link {
             self.session = ClientSession::new(link, self.credentials.association.clone());
         }
     }
@@ -153,10 +158,7 @@ impl Meter {
     ///
     /// # Errors
     /// The failure of any step; `WRONG_METER` where another meter answers than configured.
-    pub async fn associate<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        driver: &mut Driver<S>,
-    ) -> Result<&Association, Failure> {
+    pub async fn associate<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<&Association, Failure> {
         if self.needs_counter() {
             self.sync_counter(driver).await?;
         }
@@ -190,13 +192,16 @@ impl Meter {
         self.session.security().map(SecurityContext::next_counter)
     }
 
-    async fn open_and_associate<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn open_and_associate<L: Line>(
         &mut self,
-        driver: &mut Driver<S>,
+        driver: &mut Driver<L>,
     ) -> Result<(LinkParameters, Negotiated), Failure> {
         let security = self.security()?;
+        self.approach.ready(driver, &self.device, &self.connection).await.map_err(ClientError::from)?;
+        // The line's speed may be known only now.
+        self.forget_session();
         let mut client = MeterClient::new(driver, &mut self.session);
-        let link = client.open().await?;
+        let link = self.approach.open(&mut client).await?;
         let negotiated = client.associate(security).await?;
         Ok((link, negotiated))
     }
@@ -247,20 +252,20 @@ impl Meter {
     ///
     /// # Errors
     /// The failure of any step; `CIPHER_IC` where the meter does not show its counter.
-    pub async fn sync_counter<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        driver: &mut Driver<S>,
-    ) -> Result<u32, Failure> {
+    pub async fn sync_counter<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<u32, Failure> {
         let Some(obis) = self.device.security.invocation_counter else {
             let message =
                 "the meter refuses our invocation counter, and no object is configured to read it from";
             return Err(Failure::of_meter(Report::new(Code::CipherIc, Layer::Cipher, message)));
         };
         let client_address = self.device.security.invocation_counter_client;
-        let link = data_link(&self.device, &self.connection, client_address).map_err(Failure::of_meter)?;
+        self.approach.ready(driver, &self.device, &self.connection).await.map_err(ClientError::from)?;
+        let octet_time = self.approach.octet_time();
+        let link = data_link(&self.device, &self.connection, client_address, octet_time)
+            .map_err(Failure::of_meter)?;
         let mut session = ClientSession::new(link, Credentials::public(&self.device));
         let mut public = MeterClient::new(driver, &mut session);
-        public.open().await?;
+        self.approach.open(&mut public).await?;
         public.associate(None).await?;
         if public.referencing() == Referencing::ShortName {
             // Other clients may see other objects: their list is of no use here, nor is this one to them.
@@ -269,6 +274,7 @@ impl Meter {
         }
         let answer = public.read_one(attribute(ClassId::DATA, obis, 2)).await?;
         leave(&mut public, Release::Auto).await?;
+        self.approach.left(&self.device);
         tokio::time::sleep(CHANGE_OF_CLIENT.max(self.device.disconnect_delay)).await;
         let unusable = |why: String| {
             let message = format!("the invocation counter {obis} {why}");
@@ -282,10 +288,7 @@ impl Meter {
     }
 
     /// Finds out who answers, and what time it is there.
-    async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        driver: &mut Driver<S>,
-    ) -> Result<Option<DateTime>, Failure> {
+    async fn identify<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Option<DateTime>, Failure> {
         let mut told = None;
         let mut is_fresh = false;
         if self.session.settings().referencing == Referencing::ShortName {
@@ -313,10 +316,7 @@ impl Meter {
         Ok(told.clock)
     }
 
-    async fn ask_identity<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        driver: &mut Driver<S>,
-    ) -> Result<Told, Failure> {
+    async fn ask_identity<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Told, Failure> {
         let mut answers = Vec::new();
         let (mut client, memory) = self.client(driver);
         client.read_attributes(Told::requests(), &mut memory.lists, &mut answers).await?;
@@ -324,10 +324,7 @@ impl Meter {
     }
 
     /// Learns the base names. A meter that does not show them can be read by configured short names only.
-    async fn read_names<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        driver: &mut Driver<S>,
-    ) -> Result<(), Failure> {
+    async fn read_names<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<(), Failure> {
         self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
         let (mut client, memory) = self.client(driver);
         match client.base_names().await? {
@@ -341,21 +338,19 @@ impl Meter {
     }
 
     /// Ends the association and the link, as far as the meter goes along; the stream stays open.
-    pub async fn leave<S: AsyncRead + AsyncWrite + Unpin>(&mut self, driver: &mut Driver<S>) {
+    pub async fn leave<L: Line>(&mut self, driver: &mut Driver<L>) {
         if self.session.is_open() {
             let mut client = MeterClient::new(driver, &mut self.session);
             if let Err(error) = leave(&mut client, self.device.release).await {
                 tracing::debug!(device = %self.device.name, %error, "the meter did not take leave");
             }
+            self.approach.left(&self.device);
         }
         self.forget_session();
     }
 }
 
-async fn leave<S: AsyncRead + AsyncWrite + Unpin>(
-    client: &mut MeterClient<'_, S>,
-    release: Release,
-) -> Result<(), ClientError> {
+async fn leave<L: Line>(client: &mut MeterClient<'_, L>, release: Release) -> Result<(), ClientError> {
     let session = client.session();
     let wants_release = match release {
         Release::Always => true,

@@ -1,14 +1,18 @@
 //! One link and its meters: the actor that owns the port, the visits it makes, what it remembers of each meter.
 
 pub mod actor;
+pub mod approach;
 pub mod failure;
 pub mod identity;
 pub mod memory;
 pub mod meter;
 pub mod open;
 pub mod order;
+pub mod port_check;
 pub mod range;
+pub mod serial_line;
 mod serve;
 pub mod settings;
 pub mod station;
+pub mod traces;
 pub mod visit;

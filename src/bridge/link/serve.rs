@@ -177,6 +177,7 @@ impl LinkActor {
             });
         }
         self.current = open.and_then(|name| self.stations.iter().position(|it| it.device.name == name));
+        self.heard = None;
         self.schedule = schedule;
         self.connection = connection;
     }

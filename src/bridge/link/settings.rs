@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::bridge::config::address::ServerAddress;
 use crate::bridge::config::document::device::{AccessSecurity, ReplayCheck, TransportSecurity};
-use crate::bridge::config::model::{Connection, Device, Link, Referencing as ConfiguredReferencing};
+use crate::bridge::config::model::{Connection, Device, Referencing as ConfiguredReferencing};
 use crate::bridge::config::{Secret, SecretBytes};
 use crate::error::{Code, Layer, Report};
 use crate::security::{self, Key, Protection, SecuritySettings};
@@ -93,11 +93,16 @@ impl Credentials {
     }
 }
 
-/// The data link to a device, for one of our client addresses.
+/// The data link to a device, for one of our client addresses, over a line on which an octet takes `octet_time`.
 ///
 /// # Errors
 /// `CONFIG_INVALID` for a client address that HDLC cannot carry.
-pub fn data_link(device: &Device, connection: &Connection, client: u16) -> Result<DataLink, Report> {
+pub fn data_link(
+    device: &Device,
+    connection: &Connection,
+    client: u16,
+    octet_time: Duration,
+) -> Result<DataLink, Report> {
     match device.server {
         ServerAddress::Wrapper { wport } => {
             let response_timeout = device.timeout;
@@ -115,7 +120,7 @@ pub fn data_link(device: &Device, connection: &Connection, client: u16) -> Resul
             })?;
             let config = HdlcConfig {
                 proposal: proposed_parameters(device),
-                timing: timing(device, connection),
+                timing: timing(device, connection, octet_time),
                 ..HdlcConfig::new(client, server)
             };
             Ok(HdlcLink::new(config).into())
@@ -132,22 +137,15 @@ fn proposed_parameters(device: &Device) -> Parameters {
     }
 }
 
-fn timing(device: &Device, connection: &Connection) -> LinkTiming {
+fn timing(device: &Device, connection: &Connection, octet_time: Duration) -> LinkTiming {
     LinkTiming {
         response_timeout: device.timeout,
         retries: u32::from(device.retries),
         inter_octet_timeout: device.hdlc.inter_octet_timeout,
         request_delay: device.request_delay.max(connection.turnaround),
         disconnect_delay: device.disconnect_delay,
-        octet_time: octet_time(connection),
+        octet_time,
     }
-}
-
-/// Time of one octet on a serial line: start bit, data bits, parity, stop bits.
-fn octet_time(connection: &Connection) -> Duration {
-    let Link::Serial(serial) = &connection.link else { return Duration::ZERO };
-    let bits = 2 + u32::from(serial.data_bits) + u32::from(serial.stop_bits);
-    Duration::from_secs(1) * bits / serial.baud_rate.max(1)
 }
 
 fn to_key(bytes: &SecretBytes) -> Result<Key, Report> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::link::{AddressCheck, LinkCounters, LinkError, LinkEvent, LinkTiming, Reply};
 use crate::wire::hdlc::{ClientAddress, Deframer, Parameters, ServerAddress};
-use station::{Line, Station};
+use station::{Line, Station, Tries};
 
 /// Octets of the longest APDU that is put together from segments, unless configured otherwise.
 pub const DEFAULT_MAX_APDU: usize = 4 * 1024 * 1024;
@@ -65,7 +65,12 @@ impl HdlcLink {
 
     /// Sends SNRM. Ends in `Connected` or `Failed`. A link that is up is set up anew.
     pub fn connect(&mut self, now: Instant) {
-        self.station.connect(now);
+        self.station.connect(now, Tries::All);
+    }
+
+    /// The same with a single SNRM: for a station that was silent before and shares its line with others.
+    pub fn probe(&mut self, now: Instant) {
+        self.station.connect(now, Tries::One);
     }
 
     /// Sends an APDU, in segments where it is long. What of it was not acknowledged is sent again.

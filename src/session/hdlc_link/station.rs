@@ -53,6 +53,14 @@ pub(super) struct Station {
     events: VecDeque<LinkEvent>,
 }
 
+/// How often SNRM is sent where nobody answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tries {
+    /// As often as any frame.
+    All,
+    One,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Down,
@@ -107,9 +115,14 @@ impl Station {
         }
     }
 
-    pub(super) fn connect(&mut self, now: Instant) {
+    /// Sends SNRM, and again where that is not answered, as often as `tries` says.
+    pub(super) fn connect(&mut self, now: Instant, tries: Tries) {
         self.abandon();
-        self.recovery = Recovery::default();
+        let spent = match tries {
+            Tries::All => 0,
+            Tries::One => self.config.timing.retries,
+        };
+        self.recovery = Recovery { tries: spent, ..Recovery::default() };
         self.line_echoes = false;
         self.miscounts = false;
         self.send_snrm(now, Snrm::WithParameters, 0);

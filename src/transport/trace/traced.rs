@@ -33,6 +33,11 @@ impl<S> Traced<S> {
         &mut self.stream
     }
 
+    /// The trace of its link.
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// The stream below.
     pub fn into_inner(self) -> S {
         self.stream

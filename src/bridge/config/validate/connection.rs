@@ -229,7 +229,7 @@ fn serial(written: &written::Connection, at: &Path, findings: &mut Findings) -> 
 }
 
 fn rs485(written: &written::Rs485, at: &Path, findings: &mut Findings) -> Rs485 {
-    let mut delay = |value: Option<Period>, key: &str| {
+    let delay = |value: Option<Period>, key: &str, findings: &mut Findings| {
         let value = period(value, Duration::ZERO);
         if value > Duration::from_millis(1000) {
             findings.error(at.key(key), "must be 0 to 1s");
@@ -238,11 +238,20 @@ fn rs485(written: &written::Rs485, at: &Path, findings: &mut Findings) -> Rs485 
     };
     let level =
         |value: Option<Flag>, default: bool| if flag(value, default) { Level::High } else { Level::Low };
+    let rts_on_send = level(written.rts_on_send, true);
+    let rts_after_send = level(written.rts_after_send, false);
+    if rts_on_send == rts_after_send {
+        let message = "the level of RTS must change after sending: it turns the line around";
+        findings.push(
+            Problem::error(at.key("rts_after_send"), message)
+                .with_hint("usually rts_on_send: true and rts_after_send: false"),
+        );
+    }
     Rs485 {
-        rts_on_send: level(written.rts_on_send, true),
-        rts_after_send: level(written.rts_after_send, false),
-        delay_before_send: delay(written.delay_before_send, "delay_before_send"),
-        delay_after_send: delay(written.delay_after_send, "delay_after_send"),
+        rts_on_send,
+        rts_after_send,
+        delay_before_send: delay(written.delay_before_send, "delay_before_send", findings),
+        delay_after_send: delay(written.delay_after_send, "delay_after_send", findings),
         own_bytes: if flag(written.receive_during_send, false) { OwnBytes::Heard } else { OwnBytes::Unheard },
     }
 }
