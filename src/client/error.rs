@@ -2,6 +2,7 @@
 
 use crate::error::Report;
 use crate::session::error::{Recovery, SessionError};
+use crate::session::link::LinkError;
 use crate::transport::TransportError;
 
 /// Why an operation with a meter failed.
@@ -13,6 +14,9 @@ pub enum ClientError {
     /// The session failed.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The session's link failed, and it is a wrapper link.
+    #[error(transparent)]
+    Wrapper(LinkError),
 }
 
 impl ClientError {
@@ -20,7 +24,7 @@ impl ClientError {
     #[must_use]
     pub const fn recovery(&self) -> Recovery {
         match self {
-            Self::Transport(_) => Recovery::ReopenLink,
+            Self::Transport(_) | Self::Wrapper(_) => Recovery::ReopenLink,
             Self::Session(error) => error.recovery(),
         }
     }
@@ -31,6 +35,7 @@ impl ClientError {
         match self {
             Self::Transport(error) => error.report(),
             Self::Session(error) => error.report(),
+            Self::Wrapper(error) => error.wrapper_report(),
         }
     }
 }

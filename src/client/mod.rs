@@ -278,8 +278,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     pub async fn idle(&mut self) -> Result<Vec<u8>, ClientError> {
         match self.driver.next_event(self.session).await? {
             Event::Notification(apdu) => Ok(apdu),
-            Event::Failed(error) => Err(error.into()),
+            Event::Failed(error) => Err(self.failure(error)),
             _ => Err(SessionError::NotReady.into()),
+        }
+    }
+
+    const fn failure(&self, error: SessionError) -> ClientError {
+        match error {
+            SessionError::Link(error) if self.session.is_wrapper() => ClientError::Wrapper(error),
+            error => ClientError::Session(error),
         }
     }
 
@@ -287,7 +294,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         loop {
             match self.driver.next_event(self.session).await? {
                 Event::Notification(apdu) => self.notifications.push(apdu),
-                Event::Failed(error) => return Err(error.into()),
+                Event::Failed(error) => return Err(self.failure(error)),
                 event => return Ok(event),
             }
         }

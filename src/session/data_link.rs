@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::hdlc_link::HdlcLink;
 use super::link::{LinkCounters, LinkError, LinkEvent, Reply};
 use super::wrapper_link::WrapperLink;
-use crate::error::{Layer, Report};
+use crate::error::Report;
 
 /// The data link below an association.
 #[derive(Debug)]
@@ -87,10 +87,9 @@ impl DataLink {
     /// The published form of an error of this link.
     #[must_use]
     pub fn report(&self, error: LinkError) -> Report {
-        let report = error.report();
         match self {
-            Self::Wrapper(_) if report.layer == Layer::Hdlc => Report { layer: Layer::Wrapper, ..report },
-            Self::Hdlc(_) | Self::Wrapper(_) => report,
+            Self::Hdlc(_) => error.report(),
+            Self::Wrapper(_) => error.wrapper_report(),
         }
     }
 

@@ -135,6 +135,16 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// The published form on a wrapper link.
+    #[must_use]
+    pub fn wrapper_report(&self) -> Report {
+        let report = self.report();
+        match report.layer {
+            Layer::Hdlc => Report { layer: Layer::Wrapper, ..report },
+            _ => report,
+        }
+    }
+
     /// The published form. For an error of a certain link see [`super::DataLink::report`].
     #[must_use]
     pub fn report(&self) -> Report {

@@ -118,7 +118,9 @@ impl WrapperLink {
 
     /// Waits for an answer again, after one that turned out to be something else.
     pub fn await_reply(&mut self, now: Instant) {
-        if self.state != State::Down {
+        // What came with the PDU that was something else may be the answer.
+        let has_more = self.events.iter().any(|event| matches!(event, LinkEvent::Apdu(_)));
+        if self.state != State::Down && !has_more {
             self.stranger = None;
             self.wait(now);
         }
@@ -299,6 +301,19 @@ mod tests {
         link.disconnect(now);
         assert_eq!(link.poll_event(), Some(LinkEvent::Disconnected));
         assert!(!link.is_connected());
+    }
+
+    #[test]
+    fn an_answer_that_came_with_something_else_is_not_waited_for_again() {
+        let (mut link, now) = up();
+        link.send(now, b"request", Reply::Expected).unwrap();
+        link.handle_input(now, &[pdu(1, 16, b"stale"), pdu(1, 16, b"answer")].concat());
+        assert_eq!(link.poll_event(), Some(LinkEvent::Apdu(b"stale".to_vec())));
+        link.await_reply(now);
+        assert_eq!(link.poll_event(), Some(LinkEvent::Apdu(b"answer".to_vec())));
+        assert!(link.is_idle());
+        link.await_reply(now);
+        assert!(link.poll_timeout().is_some(), "nothing else has come");
     }
 
     #[test]

@@ -14,5 +14,6 @@ pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod python;
 pub(crate) mod readings;
+pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod vectors;
