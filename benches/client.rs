@@ -154,8 +154,8 @@ impl Rig {
             context.raise_send_counter(CipherKey::Global, 1).expect("the key");
             context
         });
-        let mut rig =
-            Self { runtime, driver: Driver::new(stream), session: ClientSession::new(link, settings) };
+        let driver = runtime.block_on(async { Driver::new(stream) });
+        let mut rig = Self { runtime, driver, session: ClientSession::new(link, settings) };
         rig.run(async |mut client| {
             client.open().await.expect("a link");
             client.associate(security).await.expect("an association");
