@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::config::Secret;
 use super::config::document::mqtt::Protocol as ConfiguredProtocol;
-use super::config::model::{Config, Qos as ConfiguredQos, Scheme as ConfiguredScheme};
+use super::config::model::{Config, Control, Qos as ConfiguredQos, Scheme as ConfiguredScheme};
 use super::publisher::{
-    BrokerUrl, Credentials, KeepAlive, Protocol, PublisherSettings, Qos, Scheme, TlsSettings, Version,
+    BrokerUrl, Credentials, KeepAlive, Protocol, PublisherSettings, Qos, Requests, Scheme, TlsSettings,
+    Version,
 };
 use crate::error::{Code, Layer, Report};
 
@@ -50,6 +51,10 @@ pub fn publisher_settings(config: &Config, state_dir: Option<&Path>) -> Result<P
         qos: match mqtt.qos {
             ConfiguredQos::AtMostOnce => Qos::AtMostOnce,
             ConfiguredQos::AtLeastOnce => Qos::AtLeastOnce,
+        },
+        requests: match mqtt.control {
+            Control::Off => Requests::Off,
+            Control::Allow(_) => Requests::Subscribed,
         },
         state_dir: state_dir.map(Path::to_owned),
         ..PublisherSettings::new(config.gateway.as_str(), topics, broker)

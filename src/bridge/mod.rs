@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod outlet;
 pub mod publisher;
 pub mod reading;
+pub mod reload;
 pub mod retained;
 pub mod schedule;
 pub mod seq;

@@ -7,10 +7,22 @@ use super::config::model::{Config, ValueTopics};
 use super::publisher::PublisherHandle;
 use super::topics::{Topic, Topics};
 
-/// Clears every remembered retained topic that this configuration does not publish, the availabilities of all devices
-/// among them: nobody has talked to a meter yet.
-pub fn clear(config: &Config, topics: &Topics, publisher: &PublisherHandle) {
-    let published = published(config, topics);
+/// What is known of the meters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: nobody has talked to one yet, and what a former run said of their availability no longer holds.
+    Nothing,
+    /// What was published.
+    AsPublished,
+}
+
+/// Clears every remembered retained topic that this configuration does not publish.
+pub fn clear(config: &Config, topics: &Topics, publisher: &PublisherHandle, known: Known) {
+    let mut published = published(config, topics);
+    if known == Known::AsPublished {
+        let devices = config.devices.values().filter(|device| config.is_active(device));
+        published.extend(devices.map(|device| topics.device_availability(device.name.as_str())));
+    }
     for topic in publisher.retained_topics() {
         if !published.contains(&topic)
             && let Err(error) = publisher.clear_retained(&topic)

@@ -1,8 +1,11 @@
 //! The bridge as a whole: starts publisher, links and control plane, watches over them, and stops them in order.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::broker::publisher_settings;
@@ -11,12 +14,13 @@ use super::control::{ControlPlane, serve_mqtt};
 use super::hub::{Current, Hub};
 use super::link::meter::Counters;
 use super::links::{Links, Situation};
-use super::orphans;
+use super::orphans::{self, Known};
 use super::outbox::{Limits, MemoryOutbox, WhenFull};
 use super::outlet::Outlet;
 use super::publisher::{Publisher, PublisherHandle};
 use super::reading::json::Json as Payload;
 use super::reading::status::Severity;
+use super::reload::{Keeper, Prepared, SharedKeeper, guard, watch_file};
 use super::seq::Sequence;
 use super::state_dir::StateDir;
 use crate::client::FileCounterStore;
@@ -34,6 +38,8 @@ pub struct Bridge {
     hub: Arc<Hub>,
     publisher: Publisher,
     publishing: CancellationToken,
+    keeper: SharedKeeper,
+    reload: Arc<Notify>,
     _state_dir: StateDir,
 }
 
@@ -43,9 +49,23 @@ impl Bridge {
     /// # Errors
     /// Why the bridge cannot start with this configuration. A broker that is away is no such reason.
     pub fn start(config: Config) -> Result<Self, Report> {
+        Self::start_with(config, None)
+    }
+
+    /// The same with a configuration that was loaded from a file: changes of either reach the other.
+    ///
+    /// # Errors
+    /// As [`Bridge::start`].
+    pub fn start_from(config: Config, file: &Path) -> Result<Self, Report> {
+        Self::start_with(config, Some(file))
+    }
+
+    fn start_with(config: Config, file: Option<&Path>) -> Result<Self, Report> {
         let state_dir = StateDir::open(&config.state_dir)?;
         let counters = FileCounterStore::open(state_dir.path())
             .map_err(|error| Report::new(Code::StoreDamaged, Layer::Store, error.to_string()))?;
+        let prepared = Prepared::new(config, file, state_dir.path())?;
+        let (config, revision) = (Arc::clone(&prepared.config), prepared.revision);
         let settings = publisher_settings(&config, Some(state_dir.path()))?;
         let topics = Arc::new(settings.topics.clone());
         let sequence = Arc::new(Sequence::open(Some(state_dir.path())));
@@ -58,12 +78,13 @@ impl Bridge {
             publisher.handle.clone(),
             config.mqtt.value_topics,
         );
-        let config = Arc::new(config);
         let situation = Situation { config: Arc::clone(&config), outlet: outlet.clone() };
         let links = Links::new(situation, Counters::File(counters));
-        let current = Current { config, revision: 1, outlet };
+        let current = Current { config, revision, outlet };
         let hub = Arc::new(Hub::new(current, links, publisher.handle.clone(), sequence));
-        Ok(Self { hub, publisher, publishing, _state_dir: state_dir })
+        let keeper = Arc::new(Mutex::new(Keeper::new(prepared, Arc::clone(&hub))));
+        let reload = Arc::new(Notify::new());
+        Ok(Self { hub, publisher, publishing, keeper, reload, _state_dir: state_dir })
     }
 
     /// The way to the broker.
@@ -72,18 +93,28 @@ impl Bridge {
         &self.publisher.handle
     }
 
+    /// Has the configuration file read again when notified.
+    #[must_use]
+    pub fn reload(&self) -> Arc<Notify> {
+        Arc::clone(&self.reload)
+    }
+
     /// Polls until `stop`, then drains: links first, then the outbox, `offline` last.
     pub async fn run(self, stop: CancellationToken) {
         let hub = &self.hub;
         let Current { config, outlet, .. } = hub.current();
-        orphans::clear(&config, outlet.topics(), &hub.publisher);
+        orphans::clear(&config, outlet.topics(), &hub.publisher, Known::Nothing);
         hub.say_inventories();
         hub.say_info();
         let details = [("version".into(), Payload::Text(env!("CARGO_PKG_VERSION").to_owned()))];
         hub.event("started", Severity::Info, Payload::Object(details.into())).await;
         hub.links.start_all();
-        let plane = ControlPlane::new(Arc::clone(hub));
-        let control = tokio::spawn(serve_mqtt(plane, self.publisher.requests));
+        self.keeper.lock().await.say_start().await;
+        let plane = ControlPlane::new(Arc::clone(hub), Arc::clone(&self.keeper));
+        let mut helpers = JoinSet::new();
+        helpers.spawn(serve_mqtt(plane, self.publisher.requests));
+        helpers.spawn(guard(Arc::clone(&self.keeper)));
+        helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
         let mut mqtt = hub.publisher.mqtt_state();
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
         loop {
@@ -98,7 +129,9 @@ impl Bridge {
                 }
             }
         }
-        control.abort();
+        // A change under way is brought to its end, and none begins any more.
+        let _last = self.keeper.lock().await;
+        helpers.shutdown().await;
         hub.event("stopping", Severity::Info, Payload::Object(Vec::new())).await;
         hub.links.stop_all().await;
         let drained = hub.publisher.drain(DRAIN_TIME).await;

@@ -6,13 +6,20 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::supervisor::Bridge;
 
-/// Runs the bridge. SIGTERM and SIGINT drain; a second one ends at once.
+/// Runs the bridge. SIGHUP reads the configuration again; SIGTERM and SIGINT drain, a second one ends at once.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
     let config = args.load()?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
-        let bridge = Bridge::start(config)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(anyhow::Error::from)?;
+        let bridge = Bridge::start_from(config, &args.config)?;
+        let reload = bridge.reload();
+        tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.notify_one();
+            }
+        });
         let stop = CancellationToken::new();
         let running = bridge.run(stop.clone());
         tokio::pin!(running);

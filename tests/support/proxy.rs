@@ -62,6 +62,11 @@ impl Proxy {
         self.sent.lock().unwrap().clone()
     }
 
+    /// How many connections there were so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+
     /// Holds or passes what the server says, on all connections from now on.
     pub(crate) fn answers(&self, answers: Answers) {
         self.answers.send_replace(answers);

@@ -14,6 +14,7 @@ use super::request::{Refusal, Request};
 use super::verbs::{self, Verb};
 use crate::bridge::config::model::Control;
 use crate::bridge::hub::Hub;
+use crate::bridge::reload::SharedKeeper;
 use crate::error::{Code, Layer, Report};
 
 /// Requests that may run, or wait for their link, at a time.
@@ -51,7 +52,6 @@ pub trait ReplyTo: Send + Sync {
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) request: Request,
-    #[expect(dead_code, reason = "verbs that change the configuration ask for it")]
     pub(super) caller: Caller,
     pub(super) deadline: Instant,
     /// For an answer ahead of the final one.
@@ -74,6 +74,8 @@ pub(super) type Then = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct ControlPlane {
     /// The running bridge.
     pub(super) hub: Arc<Hub>,
+    /// The configuration.
+    pub(super) keeper: SharedKeeper,
     memory: Mutex<Memory>,
     at_once: Arc<Semaphore>,
 }
@@ -81,8 +83,13 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// The control plane of a running bridge.
     #[must_use]
-    pub fn new(hub: Arc<Hub>) -> Arc<Self> {
-        Arc::new(Self { hub, memory: Mutex::default(), at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
+    pub fn new(hub: Arc<Hub>, keeper: SharedKeeper) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            keeper,
+            memory: Mutex::default(),
+            at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+        })
     }
 
     /// Takes a request. What is refused is answered at once, the rest when it is done.

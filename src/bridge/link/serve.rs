@@ -121,9 +121,22 @@ impl LinkActor {
         Ok(())
     }
 
+    /// Publishes what is retained of each meter under topics where nobody has heard it yet.
+    fn say_all(&mut self) {
+        for index in 0..self.stations.len() {
+            let Some(station) = self.stations.get_mut(index) else { return };
+            station.forget_said();
+            if let Some(state) = station.status.state {
+                self.outlet.availability(station.device.name.as_str(), state);
+                self.say_status(index);
+            }
+        }
+    }
+
     /// Takes over another configuration of the same line: meters whose association it does not touch keep it, polls
     /// that stay the same keep their time.
     async fn reconfigure(&mut self, config: &Config, outlet: Outlet) {
+        let has_moved = self.outlet.topics() != outlet.topics();
         self.outlet = outlet;
         let Some(connection) = config.connections.get(&self.connection.name) else { return };
         let connection = Arc::new(connection.clone());
@@ -180,5 +193,8 @@ impl LinkActor {
         self.heard = None;
         self.schedule = schedule;
         self.connection = connection;
+        if has_moved {
+            self.say_all();
+        }
     }
 }

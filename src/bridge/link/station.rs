@@ -261,6 +261,11 @@ impl Station {
         self.status.association = AssociationState::None;
     }
 
+    /// The status is to be said again, even if it stays the same.
+    pub fn forget_said(&mut self) {
+        self.said = None;
+    }
+
     /// The status, if it is to be said now: on change, else once a minute.
     pub fn status_to_say(&mut self, now: Instant) -> Option<&DeviceStatus> {
         let is_due = self.said.as_ref().is_none_or(|(at, said)| {

@@ -14,7 +14,7 @@ use super::lanes::Delivery;
 use super::link::{self, Commands, Granted, Link, LinkEvent, Publish, Verdict};
 use super::payload::{self, Presence};
 use super::replies::Reply;
-use super::settings::{PublisherSettings, Version};
+use super::settings::{PublisherSettings, Requests, Version};
 use super::{Core, Drain, Drained, IncomingRequest, Order};
 use crate::error::{Code, Layer, Report};
 
@@ -215,7 +215,9 @@ impl<'a> Session<'a> {
         self.granted = Some(granted);
         self.connected_at = Some(Instant::now());
         let topics = &self.settings.topics;
-        if self.commands.subscribe(topics.request_filter()).is_err() {
+        if self.settings.requests == Requests::Subscribed
+            && self.commands.subscribe(topics.request_filter()).is_err()
+        {
             self.deny("the subscription to bridge/request/# is not valid");
         }
         let birth = self.presence(Presence::Online);

@@ -34,7 +34,7 @@ pub use self::replies::Reply;
 pub use self::request::{IncomingRequest, LARGEST_REQUEST, RequestBody};
 pub use self::settings::{
     BackoffSettings, BrokerUrl, BrokerUrlError, Credentials, KeepAlive, KeepAliveError, Protocol,
-    PublisherSettings, Qos, Scheme, TlsSettings, Version,
+    PublisherSettings, Qos, Requests, Scheme, TlsSettings, Version,
 };
 
 use self::lanes::Lanes;

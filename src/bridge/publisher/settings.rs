@@ -30,6 +30,8 @@ pub struct PublisherSettings {
     pub keep_alive: KeepAlive,
     /// Of everything that is published.
     pub qos: Qos,
+    /// Whether requests are subscribed to.
+    pub requests: Requests,
     /// Most publishes on their way at once; MQTT 5 brokers may ask for fewer.
     pub window: u16,
     /// Time for the TCP connection, TLS and CONNACK together.
@@ -54,6 +56,7 @@ impl PublisherSettings {
             tls: TlsSettings::default(),
             keep_alive: KeepAlive::DEFAULT,
             qos: Qos::AtLeastOnce,
+            requests: Requests::Subscribed,
             window: 100,
             connect_timeout: Duration::from_secs(10),
             backoff: BackoffSettings::default(),
@@ -106,6 +109,16 @@ pub enum Qos {
     /// 1: nothing is lost, some arrives twice.
     #[default]
     AtLeastOnce,
+}
+
+/// Whether `bridge/request/#` is subscribed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requests {
+    /// It is.
+    #[default]
+    Subscribed,
+    /// Nobody may ask anything.
+    Off,
 }
 
 /// A user name and perhaps a password.

@@ -38,6 +38,16 @@ verbs! {
     ConfigGet => "config/get",
     /// What is wrong with a configuration, and what it would change.
     ConfigValidate => "config/validate",
+    /// Another configuration.
+    ConfigSet => "config/set",
+    /// The configuration in force, changed.
+    ConfigPatch => "config/patch",
+    /// The change on trial stays.
+    ConfigConfirm => "config/confirm",
+    /// A former configuration returns.
+    ConfigRollback => "config/rollback",
+    /// The former configurations.
+    ConfigHistory => "config/history",
     /// Values of a device or of a group, now.
     Read => "read",
     /// What `bridge/health` says, now.
@@ -67,7 +77,12 @@ struct Nothing {}
 pub(super) async fn run(plane: &Arc<ControlPlane>, verb: Verb, ask: Ask) -> Ran {
     match verb {
         Verb::ConfigGet => answered(config::get(plane, &ask)),
-        Verb::ConfigValidate => answered(config::validate(plane, &ask)),
+        Verb::ConfigValidate => answered(config::validate(plane, &ask).await),
+        Verb::ConfigSet => config::set(plane, &ask).await,
+        Verb::ConfigPatch => config::patch(plane, &ask).await,
+        Verb::ConfigConfirm => answered(config::confirm(plane, &ask).await),
+        Verb::ConfigRollback => config::rollback(plane, &ask).await,
+        Verb::ConfigHistory => answered(config::history(plane, &ask).await),
         Verb::Read => answered(read::read(plane, &ask).await),
         Verb::HealthCheck => answered(health_check(plane, &ask)),
     }
