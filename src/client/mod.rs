@@ -40,6 +40,7 @@ pub struct MeterClient<'a, S> {
     driver: &'a mut Driver<S>,
     session: &'a mut ClientSession,
     names: Arc<ShortNames>,
+    accepted: Option<std::time::Instant>,
     notifications: Vec<Vec<u8>>,
 }
 
@@ -66,7 +67,7 @@ impl Session for ClientSession {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     /// A client of the meter behind `session`, over `driver`'s stream.
     pub fn new(driver: &'a mut Driver<S>, session: &'a mut ClientSession) -> Self {
-        Self { driver, session, names: Arc::default(), notifications: Vec::new() }
+        Self { driver, session, names: Arc::default(), accepted: None, notifications: Vec::new() }
     }
 
     /// The same, with the short names of the meter's objects: without them, short-name referencing reaches no more
@@ -130,6 +131,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
             Event::Associated(negotiated) => Ok(*negotiated),
             _ => Err(SessionError::NotReady.into()),
         }
+    }
+
+    /// When the meter accepted the association and authentication in four passes began, if it came so far.
+    #[must_use]
+    pub const fn accepted(&self) -> Option<std::time::Instant> {
+        self.accepted
     }
 
     /// Releases the association by RLRQ; the link stays open.
@@ -294,6 +301,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         loop {
             match self.driver.next_event(self.session).await? {
                 Event::Notification(apdu) => self.notifications.push(apdu),
+                Event::Accepted => self.accepted = Some(now()),
                 Event::Failed(error) => return Err(self.failure(error)),
                 event => return Ok(event),
             }

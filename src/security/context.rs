@@ -74,6 +74,8 @@ pub struct SecurityContext {
     suite_check: SuiteCheck,
     /// The key that [`Self::protect`] uses.
     sending: CipherKey,
+    /// The first counter accepted under the global key.
+    first_received: Option<u32>,
     store: Box<dyn CounterStore>,
 }
 
@@ -114,6 +116,7 @@ impl SecurityContext {
             title_check: settings.title_check,
             suite_check: settings.suite_check,
             sending: CipherKey::Global,
+            first_received: None,
             store,
         };
         settings.peer_title.map_or(Ok(()), |title| context.set_peer_title(title))?;
@@ -198,16 +201,22 @@ impl SecurityContext {
         self.keys.find(self.sending)?.sent.reserve(&mut *self.store)
     }
 
-    /// The lowest invocation counter that may be sent next under the global key.
+    /// The lowest send counter of `key` that is not used yet; `None` without such a key.
     #[must_use]
-    pub const fn next_counter(&self) -> u32 {
-        self.keys.global.sent.floor()
+    pub fn next_send_counter(&self, key: CipherKey) -> Option<u32> {
+        self.keys.get(key).map(|state| state.sent.next())
     }
 
     /// The highest counter accepted from the peer under the global key, for [`ReplayCheck::Strict`] in the next association.
     #[must_use]
     pub const fn last_received(&self) -> Option<u32> {
         self.keys.global.received.last()
+    }
+
+    /// The first and the highest counter accepted from the peer under the global key.
+    #[must_use]
+    pub fn received(&self) -> Option<(u32, u32)> {
+        self.first_received.zip(self.last_received())
     }
 
     /// Length in bytes of a protected APDU whose plain form has `plain` bytes, at most: for the peer's maximum PDU size.
@@ -371,6 +380,9 @@ impl SecurityContext {
         check_service(text, envelope.service, authentication)?;
 
         state.received.accept(counter);
+        if key == CipherKey::Global {
+            self.first_received.get_or_insert(counter);
+        }
         if authentication == Authentication::Verified {
             self.peer_title.get_or_insert(sender);
         }
@@ -509,6 +521,14 @@ struct KeyRing {
 }
 
 impl KeyRing {
+    const fn get(&self, key: CipherKey) -> Option<&KeyState> {
+        match key {
+            CipherKey::Global => Some(&self.global),
+            CipherKey::Broadcast => self.broadcast.as_ref(),
+            CipherKey::Dedicated => self.dedicated.as_ref(),
+        }
+    }
+
     fn find(&mut self, key: CipherKey) -> Result<&mut KeyState, SecurityError> {
         match key {
             CipherKey::Global => Some(&mut self.global),

@@ -110,10 +110,10 @@ impl SendCounter {
         self.reserved.start = self.reserved.start.max(self.floor);
     }
 
-    /// The lowest value that may be used next.
+    /// The lowest value that may be taken next, as far as it is known without the store.
     #[must_use]
-    pub const fn floor(&self) -> u32 {
-        self.floor
+    pub fn next(&self) -> u32 {
+        if self.reserved.is_empty() { self.floor } else { self.reserved.start }
     }
 
     /// Makes sure that the next [`Self::take`] needs no storage.

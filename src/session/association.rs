@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::error::SessionError;
 use super::exchange::{ExchangeError, Outcome, Service};
 use crate::security::hls::{self, HlsInputs};
-use crate::security::{Key, SecurityContext, SystemTitle};
+use crate::security::{Key, SecurityContext, SecurityError, SystemTitle};
 use crate::wire::acse::{
     self, Aare, Aarq, ApplicationContext, AssociationResult, AuthenticationValue, Diagnostic, Mechanism,
     Referencing, ReleaseReason, Rlrq,
@@ -93,6 +93,8 @@ pub(super) struct AwaitHlsReply {
     challenge: Vec<u8>,
     server_challenge: Vec<u8>,
     attempt: ProofBy,
+    /// The system title that the meter sent.
+    sent_title: Option<SystemTitle>,
 }
 
 /// The service that carries our proof.
@@ -199,17 +201,20 @@ impl AwaitAare {
         if aare.application_context.is_some_and(|context| context != settings.application_context()) {
             return Err(SessionError::ApplicationContext);
         }
-        let server_title = aare.responding_ap_title.and_then(|title| title.try_into().ok()).map(SystemTitle);
+        let sent_title = aare.responding_ap_title.and_then(|title| title.try_into().ok()).map(SystemTitle);
+        // A configured title is for meters that do not say theirs, or say it wrong.
+        let server_title = settings.server_title.or(sent_title);
         let mut security = security;
         if let (Some(security), Some(title)) = (security.as_deref_mut(), server_title) {
             security.set_peer_title(title)?;
         }
-        let initiate = initiate_response(settings, security.as_deref_mut(), aare.user_information)?;
+        let initiate = initiate_response(settings, security.as_deref_mut(), aare.user_information)
+            .map_err(|error| blame_title(error, settings.server_title, sent_title))?;
         let negotiated = Box::new(Negotiated {
             conformance: initiate.conformance,
             // 1 to 11 cannot hold any response: such a meter means its data link's limit.
             max_send_pdu: Some(initiate.max_pdu).filter(|&size| size >= 12 && size != u16::MAX),
-            server_title: server_title.or(settings.server_title),
+            server_title,
             mechanism: settings.mechanism,
         });
         match (settings.mechanism.is_high(), aare.authentication_value) {
@@ -236,10 +241,29 @@ impl AwaitAare {
                     challenge: self.challenge,
                     server_challenge: server_challenge.to_vec(),
                     attempt,
+                    sent_title,
                 };
                 awaiting.prove(settings, security)
             }
         }
+    }
+}
+
+/// A check that fails under another system title than the meter sent most likely fails for that.
+fn blame_title(
+    error: SessionError,
+    configured: Option<SystemTitle>,
+    sent: Option<SystemTitle>,
+) -> SessionError {
+    match (error, configured, sent) {
+        (
+            SessionError::Security(
+                SecurityError::TagMismatch | SecurityError::Garbled | SecurityError::ProofMismatch,
+            ),
+            Some(expected),
+            Some(received),
+        ) if expected != received => SecurityError::TitleMismatch { expected, received }.into(),
+        _ => error,
     }
 }
 
@@ -370,7 +394,8 @@ impl AwaitHlsReply {
             Some(Err(refused)) => return Err(SessionError::HlsRefused(refused)),
             _ => return Err(SessionError::NoProof),
         };
-        hls::verify_server_reply(settings.mechanism, &self.inputs(settings), security, &proof)?;
+        hls::verify_server_reply(settings.mechanism, &self.inputs(settings), security, &proof)
+            .map_err(|error| blame_title(error.into(), settings.server_title, self.sent_title))?;
         Ok(Verdict::Associated(self.negotiated))
     }
 }

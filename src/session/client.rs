@@ -9,7 +9,7 @@ use super::data_link::DataLink;
 use super::error::{Recovery, SessionError};
 use super::exchange::{Exchange, ExchangeError, Limits, Outcome, Service, Step};
 use super::general_block::{GeneralBlocks, Progress};
-use super::link::{LinkError, LinkEvent, LinkParameters, Reply};
+use super::link::{LinkCounters, LinkError, LinkEvent, LinkParameters, Reply};
 use crate::security::SecurityContext;
 use crate::wire::acse;
 use crate::wire::xdlms::{InvokeIdAndPriority, tag};
@@ -28,6 +28,8 @@ const CIPHERING_OVERHEAD: usize = 1 + 5 + 9 + 5 + 12;
 pub enum Event {
     /// The link is open.
     Opened(LinkParameters),
+    /// The meter accepts the association, and we prove who we are: authentication in four passes.
+    Accepted,
     /// The association is open.
     Associated(Box<Negotiated>),
     /// The service under way is done.
@@ -111,6 +113,12 @@ impl ClientSession {
     #[must_use]
     pub const fn is_wrapper(&self) -> bool {
         matches!(self.link, DataLink::Wrapper(_))
+    }
+
+    /// What the link has seen.
+    #[must_use]
+    pub fn link_counters(&self) -> LinkCounters {
+        self.link.counters()
     }
 
     /// The settings of the association.
@@ -421,6 +429,9 @@ impl ClientSession {
 
     fn on_association_response(&mut self, now: Instant, awaiting: AwaitAare, apdu: &[u8]) {
         let verdict = awaiting.on_response(&self.settings, self.security.as_mut(), apdu);
+        if matches!(verdict, Ok(Verdict::Authenticate(..))) {
+            self.events.push_back(Event::Accepted);
+        }
         self.on_verdict(now, verdict);
     }
 

@@ -103,6 +103,17 @@ impl SessionError {
         }
     }
 
+    /// The invocation counter that the meter says it expects. Nobody vouches for it: exceptions come in clear.
+    #[must_use]
+    pub const fn expected_counter(&self) -> Option<u32> {
+        match self {
+            Self::InitiateException(exception) | Self::Exchange(ExchangeError::Exception(exception)) => {
+                exception.invocation_counter
+            }
+            _ => None,
+        }
+    }
+
     /// The published form.
     #[must_use]
     pub fn report(&self) -> Report {

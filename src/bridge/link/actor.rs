@@ -8,8 +8,9 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
 
+use super::counters::Counters;
 use super::failure::{Failure, Subject};
-use super::meter::{Counters, Meter};
+use super::meter::Meter;
 use super::open::{LinkDriver, open_link};
 use super::order::Order;
 use super::station::{Changes, Station, StationGroup};

@@ -1,23 +1,27 @@
 //! One configured meter on its link: associating, identifying, releasing. The stream is the caller's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::approach::Approach;
+pub use super::counters::Counters;
 use super::failure::Failure;
 use super::identity::Told;
 use super::memory::MeterMemory;
 use super::settings::{Credentials, data_link};
 use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
-use crate::client::{ClientError, FileCounterStore, MeterClient, ShortNames};
+use crate::bridge::reading::status::{
+    CounterStatus, HdlcStatus, IdentityStatus, Negotiated as NegotiatedStatus,
+};
+use crate::client::{ClientError, MeterClient, ShortNames};
 use crate::cosem::catalogue::ClassId;
 use crate::error::{Code, Layer, Report};
-use crate::security::{CipherKey, CounterId, CounterStore, MemoryCounterStore, SecurityContext};
+use crate::security::{CipherKey, ReplayCheck, SecurityContext};
 use crate::session::association::Negotiated;
 use crate::session::client::ClientSession;
 use crate::session::error::Recovery;
-use crate::session::link::LinkParameters;
+use crate::session::link::{LinkCounters, LinkParameters};
 use crate::transport::Driver;
 use crate::transport::line::Line;
 use crate::wire::acse::Referencing;
@@ -29,32 +33,6 @@ use crate::wire::xdlms::{AttributeDescriptor, AttributeRequest};
 /// Pause between the public client's association and the real one: meters need a moment to change clients.
 const CHANGE_OF_CLIENT: Duration = Duration::from_millis(300);
 
-/// Where invocation counters are kept.
-#[derive(Clone, Debug)]
-pub enum Counters {
-    /// For trials: forgotten at the end.
-    Memory(MemoryCounterStore),
-    /// In the state directory.
-    File(FileCounterStore),
-}
-
-impl Counters {
-    fn store(&self) -> Box<dyn CounterStore> {
-        match self {
-            Self::Memory(store) => Box::new(store.clone()),
-            Self::File(store) => Box::new(store.clone()),
-        }
-    }
-
-    /// Whether this counter was ever used.
-    fn knows(&self, id: &CounterId) -> bool {
-        match self {
-            Self::Memory(_) => false,
-            Self::File(store) => matches!(store.limit(id), Ok(Some(_))),
-        }
-    }
-}
-
 /// What an association showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Association {
@@ -64,8 +42,6 @@ pub struct Association {
     pub negotiated: Negotiated,
     /// The meter's clock, where it let us read it.
     pub clock: Option<DateTime>,
-    /// Our next invocation counter under the global key, where there is ciphering.
-    pub counter: Option<u32>,
     /// The logical device name of the meter that answered here before, where another answers now.
     pub replaced: Option<String>,
 }
@@ -87,6 +63,9 @@ pub struct Meter {
     counter_floor: Option<u32>,
     /// The logical device name that was told last.
     last_name: Option<String>,
+    /// The meter fell silent when we associated, as some do at a counter that they know: ask before the next time.
+    doubts_counter: bool,
+    accepted: Option<Instant>,
 }
 
 impl Meter {
@@ -110,6 +89,8 @@ impl Meter {
             association: None,
             counter_floor: None,
             last_name: None,
+            doubts_counter: false,
+            accepted: None,
         })
     }
 
@@ -126,6 +107,18 @@ impl Meter {
     #[must_use]
     pub const fn association(&self) -> Option<&Association> {
         self.association.as_ref()
+    }
+
+    /// When the meter accepted the last proposal and authentication in four passes began, if it came so far.
+    #[must_use]
+    pub const fn accepted(&self) -> Option<Instant> {
+        self.accepted
+    }
+
+    /// What the link to it has seen since it was last set up.
+    #[must_use]
+    pub fn link_counters(&self) -> LinkCounters {
+        self.session.link_counters()
     }
 
     /// Whether it is reached over HDLC.
@@ -145,6 +138,7 @@ impl Meter {
 
     /// Forgets the session: the stream is gone.
     pub fn forget_session(&mut self) {
+        self.keep_received();
         self.association = None;
         // The link was made once before, so it can be made again.
         let octet_time = self.approach.octet_time();
@@ -162,21 +156,70 @@ impl Meter {
         if self.needs_counter() {
             self.sync_counter(driver).await?;
         }
-        let opened = match self.open_and_associate(driver).await {
-            Err(failure) if self.is_counter_trouble(&failure) => {
-                tracing::info!(device = %self.device.name, code = %failure.report.code, "reading the invocation counter anew");
-                let next = self.next_counter();
-                self.leave(driver).await;
-                let floor = self.sync_counter(driver).await?;
-                if next.is_some_and(|next| next >= floor) {
-                    // The counter was good: it is something else that the meter refuses, and it counts refusals.
+        self.ready(driver).await?;
+        let link = self.open_link(driver).await?;
+        let (link, negotiated) = match self.propose(driver).await {
+            Ok(negotiated) => (link, negotiated),
+            Err(failure) => {
+                if !self.has_caught_up(driver, &failure).await? {
                     return Err(failure);
                 }
-                self.open_and_associate(driver).await?
+                self.ready(driver).await?;
+                (self.open_link(driver).await?, self.propose(driver).await?)
             }
-            outcome => outcome?,
         };
-        let (link, negotiated) = opened;
+        self.enter(driver, link, negotiated).await
+    }
+
+    /// Readies the line: rest, speed and format, the sign-on of mode E.
+    ///
+    /// # Errors
+    /// The line's; `MODE_E` where the meter does not sign on.
+    pub async fn ready<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<(), Failure> {
+        self.approach.ready(driver, &self.device, &self.connection).await.map_err(ClientError::from)?;
+        // The line's speed may be known only now.
+        self.forget_session();
+        Ok(())
+    }
+
+    /// Sets up the link.
+    ///
+    /// # Errors
+    /// The stream's or the link's.
+    pub async fn open_link<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<LinkParameters, Failure> {
+        Ok(self.approach.open(&mut MeterClient::new(driver, &mut self.session)).await?)
+    }
+
+    /// Proposes the association over the open link, and authenticates.
+    ///
+    /// # Errors
+    /// The stream's, the link's, the meter's refusal, or the failure of either partner's proof; `REPLAY`.
+    pub async fn propose<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Negotiated, Failure> {
+        let security = self.security()?;
+        let mut client = MeterClient::new(driver, &mut self.session);
+        let outcome = client.associate(security).await;
+        self.accepted = client.accepted();
+        if let Err(ClientError::Session(error)) = &outcome
+            && let Some(expected) = error.expected_counter()
+        {
+            self.counter_floor = self.counter_floor.max(Some(expected));
+        }
+        let negotiated = outcome?;
+        self.doubts_counter = false;
+        self.check_received(&negotiated)?;
+        Ok(negotiated)
+    }
+
+    /// Finds out who answers in the association that is open.
+    ///
+    /// # Errors
+    /// `WRONG_METER` where another meter answers than configured; failures that end the association.
+    pub async fn enter<L: Line>(
+        &mut self,
+        driver: &mut Driver<L>,
+        link: LinkParameters,
+        negotiated: Negotiated,
+    ) -> Result<&Association, Failure> {
         let clock = self.identify(driver).await?;
         let name = self.memory.identity.logical_device_name.clone();
         let replaced = match (&self.last_name, &name) {
@@ -184,26 +227,7 @@ impl Meter {
             _ => None,
         };
         self.last_name = name.or(self.last_name.take());
-        let counter = self.next_counter();
-        Ok(self.association.insert(Association { link, negotiated, clock, counter, replaced }))
-    }
-
-    fn next_counter(&self) -> Option<u32> {
-        self.session.security().map(SecurityContext::next_counter)
-    }
-
-    async fn open_and_associate<L: Line>(
-        &mut self,
-        driver: &mut Driver<L>,
-    ) -> Result<(LinkParameters, Negotiated), Failure> {
-        let security = self.security()?;
-        self.approach.ready(driver, &self.device, &self.connection).await.map_err(ClientError::from)?;
-        // The line's speed may be known only now.
-        self.forget_session();
-        let mut client = MeterClient::new(driver, &mut self.session);
-        let link = self.approach.open(&mut client).await?;
-        let negotiated = client.associate(security).await?;
-        Ok((link, negotiated))
+        Ok(self.association.insert(Association { link, negotiated, clock, replaced }))
     }
 
     fn security(&self) -> Result<Option<SecurityContext>, Failure> {
@@ -219,33 +243,117 @@ impl Meter {
         context.map(Some).map_err(|error| Failure::of_meter(error.report()))
     }
 
-    /// Whether the counter must be read before the first use of these keys.
-    fn needs_counter(&self) -> bool {
+    /// Whether the counter must be read before these keys are used.
+    #[must_use]
+    pub fn needs_counter(&self) -> bool {
         let Some(settings) = &self.credentials.security else { return false };
-        let id = CounterId::sending(&settings.block_cipher_key, settings.own_title);
-        self.device.security.invocation_counter.is_some()
-            && self.counter_floor.is_none()
-            && !self.counters.knows(&id)
+        let is_new = self.counter_floor.is_none() && !self.counters.knows(settings);
+        self.device.security.invocation_counter.is_some() && (is_new || self.doubts_counter)
     }
 
-    /// Whether a failure may be the meter's way of refusing our counter. Asked once: what follows is a new attempt.
-    fn is_counter_trouble(&self, failure: &Failure) -> bool {
-        let has_counter =
-            self.credentials.security.is_some() && self.device.security.invocation_counter.is_some();
-        has_counter
-            && match failure.report.code {
-                Code::CipherIc => true,
-                // Many meters do not answer, or answer with a failed authentication.
-                Code::Timeout | Code::AuthHls => {
-                    self.session.is_open() || failure.report.code == Code::AuthHls
-                }
-                Code::AareRejected => failure.report.dlms == Some(13) && !self.has_password(),
-                _ => false,
+    /// After a refusal: whether our counter was too low, and is not any more. A meter that refuses us for another
+    /// reason is not asked again: it may count attempts.
+    ///
+    /// # Errors
+    /// Those of [`Self::sync_counter`], unless it was the refusal of something else.
+    pub async fn has_caught_up<L: Line>(
+        &mut self,
+        driver: &mut Driver<L>,
+        failure: &Failure,
+    ) -> Result<bool, Failure> {
+        let Some(next) = self.session.security().and_then(|it| it.next_send_counter(CipherKey::Global))
+        else {
+            return Ok(false);
+        };
+        if self.counter_floor.is_some_and(|floor| floor > next) {
+            // The refusal itself said which counter the meter expects.
+            self.leave(driver).await;
+            return Ok(true);
+        }
+        let can_ask = self.device.security.invocation_counter.is_some();
+        match failure.report.code {
+            // Meters that refuse a counter by silence need a new stream.
+            Code::Timeout | Code::TcpClosed => {
+                self.doubts_counter = can_ask;
+                Ok(false)
             }
+            Code::AareRejected if !matches!(failure.report.dlms, Some(0 | 1 | 13)) => Ok(false),
+            Code::CipherIc | Code::CipherKey | Code::AuthHls | Code::AareRejected if can_ask => {
+                tracing::info!(device = %self.device.name, code = %failure.report.code, "reading the invocation counter anew");
+                self.leave(driver).await;
+                match self.sync_counter(driver).await {
+                    Ok(expected) => Ok(expected > next),
+                    Err(error) if failure.report.code == Code::CipherIc => Err(error),
+                    Err(_) => Ok(false),
+                }
+            }
+            _ => Ok(false),
+        }
     }
 
-    fn has_password(&self) -> bool {
-        !self.credentials.association.secret.is_empty()
+    /// Who answers, as far as it told.
+    #[must_use]
+    pub fn identity_status(&self) -> IdentityStatus {
+        let title = self.association.as_ref().and_then(|it| it.negotiated.server_title);
+        IdentityStatus {
+            logical_device_name: self.memory.identity.logical_device_name.clone(),
+            serial: self.memory.identity.serial.clone(),
+            system_title: title.map(|title| title.to_string()),
+        }
+    }
+
+    /// What the open association agreed on.
+    #[must_use]
+    pub fn negotiated_status(&self) -> Option<NegotiatedStatus> {
+        let Association { link, negotiated, .. } = self.association.as_ref()?;
+        Some(NegotiatedStatus {
+            max_pdu: Some(negotiated.max_send_pdu.unwrap_or(0)),
+            conformance: negotiated.conformance.names().map(str::to_owned).collect(),
+            hdlc: self.is_hdlc().then_some(HdlcStatus {
+                info_tx: link.max_send,
+                info_rx: link.max_receive,
+                window_tx: link.send_window,
+                window_rx: link.receive_window,
+            }),
+        })
+    }
+
+    /// Our invocation counter; `None` without ciphering or before its first use.
+    #[must_use]
+    pub fn counter_status(&self) -> Option<CounterStatus> {
+        let settings = self.credentials.security.as_ref()?;
+        self.counters.status(settings, self.session.security())
+    }
+
+    fn is_strict(&self) -> bool {
+        let settings = self.credentials.security.as_ref();
+        settings.is_some_and(|settings| matches!(settings.replay_check, ReplayCheck::Strict { .. }))
+    }
+
+    fn check_received(&self, negotiated: &Negotiated) -> Result<(), Failure> {
+        let (Some(settings), Some(session)) = (&self.credentials.security, self.session.security()) else {
+            return Ok(());
+        };
+        match negotiated.server_title {
+            Some(sender) if self.is_strict() => {
+                self.counters.check_received(settings, sender, session).map_err(Failure::of_meter)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_received(&self) {
+        let (Some(settings), Some(session)) = (&self.credentials.security, self.session.security()) else {
+            return;
+        };
+        // Only what was checked before is kept: an association that failed tells nothing.
+        if let Some(sender) = self.association.as_ref().and_then(|it| it.negotiated.server_title)
+            && let Some((_, last)) = session.received()
+            && self.is_strict()
+            && let Err(report) = self.counters.keep_received(settings, sender, last)
+        {
+            tracing::error!(device = %self.device.name, message = %report.message, "the replay check forgets");
+        }
     }
 
     /// Reads the invocation counter through the public client.
@@ -366,7 +474,9 @@ async fn leave<L: Line>(client: &mut MeterClient<'_, L>, release: Release) -> Re
     client.close().await
 }
 
-pub(super) fn attribute(class: ClassId, obis: Obis, attribute_id: i8) -> AttributeRequest {
+/// A request for a whole attribute.
+#[must_use]
+pub const fn attribute(class: ClassId, obis: Obis, attribute_id: i8) -> AttributeRequest {
     AttributeRequest::whole(AttributeDescriptor { class_id: class.0, instance_id: obis, attribute_id })
 }
 

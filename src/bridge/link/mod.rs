@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod approach;
+pub mod counters;
 pub mod failure;
 pub mod identity;
 pub mod memory;

@@ -13,8 +13,7 @@ use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
 use crate::bridge::config::model::{Connection, Device, Value};
 use crate::bridge::reading::snapshot::Outcome;
 use crate::bridge::reading::status::{
-    AssociationState, ClockStatus, CounterStatus, DeviceState, DeviceStatus, HdlcStatus, IdentityStatus,
-    LinkState, Negotiated, SecurityStatus,
+    AssociationState, ClockStatus, DeviceState, DeviceStatus, LinkState, SecurityStatus,
 };
 use crate::error::Report;
 
@@ -213,29 +212,15 @@ impl Station {
     /// Takes over what an association showed.
     pub fn associated(&mut self) {
         let Ok(meter) = &self.meter else { return };
-        let Some(Association { link, negotiated, clock, counter, .. }) = meter.association() else { return };
+        let Some(Association { clock, .. }) = meter.association() else { return };
         self.status.link = LinkState::Up;
         self.status.association = AssociationState::Associated;
-        self.status.identity = IdentityStatus {
-            logical_device_name: meter.memory.identity.logical_device_name.clone(),
-            serial: meter.memory.identity.serial.clone(),
-            system_title: negotiated.server_title.map(|title| title.to_string()),
-        };
-        self.status.negotiated = Some(Negotiated {
-            max_pdu: Some(negotiated.max_send_pdu.unwrap_or(0)),
-            conformance: negotiated.conformance.names().map(str::to_owned).collect(),
-            hdlc: meter.is_hdlc().then_some(HdlcStatus {
-                info_tx: link.max_send,
-                info_rx: link.max_receive,
-                window_tx: link.send_window,
-                window_rx: link.receive_window,
-            }),
-        });
-        self.status.invocation_counter =
-            counter.map(|next| CounterStatus { next, remaining: u32::MAX.saturating_sub(next) });
+        let clock = *clock;
+        self.status.identity = meter.identity_status();
+        self.status.negotiated = meter.negotiated_status();
         if let Some(clock) = clock {
             let now = Timestamp::now();
-            let offset_s = self.clock_offset(clock, now);
+            let offset_s = self.clock_offset(&clock, now);
             self.status.clock = offset_s.map(|offset_s| ClockStatus { offset_s, measured_at: now });
         }
     }
@@ -268,6 +253,12 @@ impl Station {
 
     /// The status, if it is to be said now: on change, else once a minute.
     pub fn status_to_say(&mut self, now: Instant) -> Option<&DeviceStatus> {
+        let is_open = self.status.association == AssociationState::Associated;
+        if (is_open || self.status.invocation_counter.is_none())
+            && let Ok(meter) = &self.meter
+        {
+            self.status.invocation_counter = meter.counter_status().or(self.status.invocation_counter);
+        }
         let is_due = self.said.as_ref().is_none_or(|(at, said)| {
             now.duration_since(*at) >= STATUS_INTERVAL || steady(said) != steady(&self.status)
         });

@@ -45,6 +45,17 @@ pub enum Found {
     Rows(Result<FoundRows, Report>),
 }
 
+impl Found {
+    /// Whether there is a value, or rows.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        match self {
+            Self::Value(reading) => reading.error.is_none(),
+            Self::Rows(rows) => rows.is_ok(),
+        }
+    }
+}
+
 /// Rows of a profile, ready to be published.
 #[derive(Debug)]
 pub struct FoundRows {

@@ -59,6 +59,9 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Nothing to say.
     pub const NULL: Self = Self { source: DiagnosticSource::User, value: 0 };
+    /// application-context-name-not-supported.
+    pub const APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: Self =
+        Self { source: DiagnosticSource::User, value: 2 };
     /// The mechanism that was asked for is not supported.
     pub const MECHANISM_NAME_NOT_RECOGNISED: Self = Self { source: DiagnosticSource::User, value: 11 };
     /// The meter wants a mechanism, none was named.
