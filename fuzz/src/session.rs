@@ -117,6 +117,7 @@ impl Meter {
             }
             let Some(event) = self.session.poll_event() else { return };
             match event {
+                Event::Accepted => {}
                 Event::Opened(_) => {
                     let security = self.ciphered.then(security);
                     self.session.associate(self.now, &[0x11; 16], security);

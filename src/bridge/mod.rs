@@ -14,6 +14,7 @@ pub mod on_demand;
 pub mod orphans;
 pub mod outbox;
 pub mod outlet;
+pub mod probe;
 pub mod publisher;
 pub mod reading;
 pub mod reload;

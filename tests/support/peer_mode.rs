@@ -1,5 +1,6 @@
 //! One way of talking to the peer meter: how it is started, and what the client's side of it is.
 
+use std::path::Path;
 use std::time::Duration;
 
 use dlms2mqtt::security::{
@@ -12,6 +13,7 @@ use dlms2mqtt::wire::acse::{Mechanism, Referencing};
 use dlms2mqtt::wire::hdlc::address::{AddressSize, ClientAddress, ServerAddress};
 use dlms2mqtt::wire::obis::Obis;
 use dlms2mqtt::wire::xdlms::conformance::Conformance;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::peer_meter::PeerMeter;
@@ -143,6 +145,47 @@ impl Mode {
         settings.authentication_key = Some(key(AUTHENTICATION_KEY));
         settings.dedicated_key = self.dedicated.then(|| key(DEDICATED_KEY));
         Some(settings)
+    }
+}
+
+impl Mode {
+    /// A configuration with one device, `meter`, that talks in this way to a meter on a port of 127.0.0.1.
+    pub(crate) fn configuration(&self, port: u16, state_dir: &Path) -> Value {
+        let access = match self.authentication {
+            "md5" | "sha1" | "gmac" | "sha256" => format!("high_{}", self.authentication),
+            other => other.to_owned(),
+        };
+        let transport = match self.security {
+            "auth" => "authentication",
+            "encr" => "encryption",
+            "authencr" => "authentication_encryption",
+            other => other,
+        };
+        let mut device = json!({
+            "name": "meter", "connection": "line", "interface": self.framing,
+            "client_address": self.client, "logical_name_referencing": !self.is_short_name(),
+            "access_security": access, "transport_security": transport, "timeout": "2s", "retries": 0,
+        });
+        let Server::Logical(server) = self.server else { panic!("{:?} in a configuration", self.server) };
+        device["server_address"] = server.into();
+        if !matches!(self.authentication, "none" | "gmac") {
+            device["password"] = String::from_utf8_lossy(PASSWORD).into();
+        }
+        if self.security != "none" || self.authentication == "gmac" {
+            device["system_title"] =
+                OWN_TITLE.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+            device["authentication_key"] = AUTHENTICATION_KEY.into();
+            device["block_cipher_key"] = BLOCK_CIPHER_KEY.into();
+        }
+        if self.dedicated {
+            device["dedicated_key"] = DEDICATED_KEY.into();
+        }
+        json!({
+            "version": 1, "gateway": "test", "state_dir": state_dir, "mqtt": { "url": "mqtt://127.0.0.1:1" },
+            "connections": [{ "name": "line", "type": "tcp", "host": "127.0.0.1", "port": port }],
+            "devices": [device],
+            "groups": [],
+        })
     }
 }
 
