@@ -307,3 +307,104 @@ async fn every_value_in_small_blocks_frames_and_chunks() {
     every_value("hdlc", &["--max-pdu", "128", "--hdlc-info", "62/62", "--corrupt-fcs-every", "300"]).await;
     every_value("wrapper", &["--block-size", "60", "--chunk", "7"]).await;
 }
+
+/// The rows that the payloads of one profile must hold, from the meter's own account of its buffer.
+fn expected_rows(meter: &PeerMeter, obis: &str, scalers: &[i32]) -> Vec<Value> {
+    let buffer = meter.attribute(7, obis, 2);
+    let row = |row: &Value| -> Value {
+        let cells = row["v"].as_array().expect("cells").iter().zip(scalers).enumerate();
+        cells
+            .map(|(column, (cell, scaler))| match column {
+                0 => top(cell, &Shape::DateTime, 0).value,
+                _ => top(cell, &Shape::Scaled, *scaler).value,
+            })
+            .collect()
+    };
+    buffer.value["v"].as_array().expect("rows").iter().map(row).collect()
+}
+
+/// All rows of a profile's messages, which must be whole and in order.
+fn published_rows(messages: &[Message], name: &str, snapshot: &Value) -> Vec<Value> {
+    let topic = topic(&format!("devices/m/profiles/{name}"));
+    let batches: Vec<Value> =
+        messages.iter().filter(|message| message.topic == topic).map(Message::json).collect();
+    let mut rows = Vec::new();
+    for (number, batch) in batches.iter().enumerate() {
+        assert_eq!((&batch["batch"], &batch["last"]), (&json!(number), &json!(number + 1 == batches.len())));
+        assert_eq!(
+            (&batch["group"], &batch["profile"], &batch["mode"], &batch["gaps"], &batch["time_column"]),
+            (&json!("g"), &json!(name), &json!("live"), &json!([]), &json!(0))
+        );
+        assert_eq!(batch["read_id"], snapshot["profiles"][name]["read_id"], "{name}");
+        assert!(is_gateway_time(&batch["ts"]) && batch["seq"].is_u64());
+        let of_batch = batch["rows"].as_array().expect("rows");
+        assert!(of_batch.len() <= 500);
+        rows.extend(of_batch.iter().cloned());
+    }
+    let entry = &snapshot["profiles"][name];
+    assert_eq!(entry["rows"], rows.len(), "{name}");
+    let time = |row: Option<&Value>| row.map_or(Value::Null, |row| row[0].clone());
+    assert_eq!((&entry["first"], &entry["last"]), (&time(rows.first()), &time(rows.last())), "{name}");
+    rows
+}
+
+#[tokio::test]
+async fn rows_of_profiles_by_entries_by_time_and_in_batches() {
+    for framing in ["hdlc", "wrapper"] {
+        let arguments = ["--interface", framing, "--profile-rows", "1200", "--max-pdu", "2000"];
+        let Some(meter) = PeerMeter::start(&arguments, 4) else { return };
+        let load = "1.0.99.1.0.255";
+        let values = json!([
+            {"name": "newest", "obis": load, "class": "profile_generic", "entries": 5,
+                "columns": {"1.0.1.8.0.255": "energy"}},
+            {"name": "everything", "obis": load, "class": 7, "entries": 32767},
+            {"name": "morning", "obis": load, "class": 7, "from": "2026-01-03T06:00:00", "to": "2026-01-03T07:00:00"},
+            {"name": "events", "obis": "0.0.99.98.0.255", "class": 7, "attribute": 2, "entries": 100},
+            {"name": "energy", "obis": "1.0.1.8.0.255", "class": 3},
+        ]);
+        let broker = Mosquitto::start();
+        let live = broker.subscribe_with("dlms/g/#", &["-V", "mqttv5", "--retain-as-published"]);
+        let gateway = Site::new(&broker.url())
+            .connection("c", meter.port(), json!({}))
+            .device("m", "c", json!({"interface": framing, "timeout": "10s"}))
+            .group("g", &["m"], values, json!({"interval": 3600}))
+            .start();
+        let snapshot_topic = topic("devices/m/groups/g");
+        let seen = live.until("a snapshot", has(&snapshot_topic)).await;
+        let snapshot = seen.iter().find(|message| message.topic == snapshot_topic).unwrap().json();
+        assert_eq!(snapshot["status"], "ok", "{snapshot}");
+        assert_eq!(snapshot["values"].as_object().expect("values").len(), 1, "profiles are no values");
+
+        let all = expected_rows(&meter, load, &[0, 0, -3, 0]);
+        assert_eq!(all.len(), 1200);
+        assert_eq!(published_rows(&seen, "everything", &snapshot), all, "{framing}");
+        assert_eq!(published_rows(&seen, "newest", &snapshot), all[1195..], "{framing}");
+        // Row n ends the quarter n + 1 after midnight of the first day: two days and six hours are 216 quarters.
+        assert_eq!(published_rows(&seen, "morning", &snapshot), all[215..220], "{framing}");
+        assert_eq!(
+            published_rows(&seen, "events", &snapshot),
+            expected_rows(&meter, "0.0.99.98.0.255", &[0, 0]),
+            "{framing}"
+        );
+        let of = |name: &str| {
+            let topic = topic(&format!("devices/m/profiles/{name}"));
+            seen.iter().filter(|message| message.topic == topic).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(of("everything").len(), 3, "500 rows in each batch, and the rest");
+        assert!(of("everything").iter().all(|message| !message.retain), "rows are never retained");
+        let newest = of("newest")[0].json();
+        assert_eq!((&newest["obis"], &newest["capture_period_s"]), (&json!("1-0:99.1.0*255"), &json!(900)));
+        assert_eq!(
+            newest["columns"],
+            json!([
+                {"name": "clock", "obis": "0-0:1.0.0*255", "class": 8, "attribute": 2, "index": 0, "type": "octet-string"},
+                {"name": "0-0:96.10.1*255", "obis": "0-0:96.10.1*255", "class": 1, "attribute": 2, "index": 0, "type": "unsigned"},
+                {"name": "energy", "obis": "1-0:1.8.0*255", "class": 3, "attribute": 2, "index": 0,
+                    "type": "double-long-unsigned", "unit": "Wh", "unit_code": 30, "scaler": -3},
+                {"name": "1-0:2.8.0*255", "obis": "1-0:2.8.0*255", "class": 3, "attribute": 2, "index": 0,
+                    "type": "double-long-unsigned", "unit": "Wh", "unit_code": 30, "scaler": 0},
+            ])
+        );
+        gateway.stop().await;
+    }
+}
