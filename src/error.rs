@@ -339,7 +339,9 @@ impl Code {
                 "the meter gives no reason; selective access or this attribute may be unsupported"
             }
             Self::Timeout => "no answer: check addresses and cabling, or raise timeout",
-            Self::Decode => "the answer is not valid DLMS; the raw bytes are in the debug log",
+            Self::Decode => {
+                "the answer is not valid DLMS; --log-level dlms2mqtt::physical=trace shows its bytes"
+            }
             Self::WrongMeter => "another meter answers here: check address and identity",
             Self::LinkDown => "the connection is down; see bridge/health",
             Self::Busy => "too many requests are waiting; try again later",

@@ -34,6 +34,9 @@ use crate::wire::xdlms::{AttributeRequest, DataAccessResult, GetDataResult, Meth
 /// Octets of the challenge for high level authentication: the one length that every known stack takes.
 const CHALLENGE_OCTETS: usize = 16;
 
+/// Octets of notifications that are kept while calls are under way; what comes beyond them is dropped.
+const MAX_NOTIFICATIONS: usize = 1 << 20;
+
 /// A meter on a stream, for one or more calls.
 #[derive(Debug)]
 pub struct MeterClient<'a, S> {
@@ -297,10 +300,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         }
     }
 
+    fn keep(&mut self, notification: Vec<u8>) {
+        let kept: usize = self.notifications.iter().map(Vec::len).sum();
+        if kept.saturating_add(notification.len()) > MAX_NOTIFICATIONS {
+            tracing::warn!(octets = notification.len(), "too many notifications at a time: one is dropped");
+            return;
+        }
+        self.notifications.push(notification);
+    }
+
     async fn event(&mut self) -> Result<Event, ClientError> {
         loop {
             match self.driver.next_event(self.session).await? {
-                Event::Notification(apdu) => self.notifications.push(apdu),
+                Event::Notification(apdu) => self.keep(apdu),
                 Event::Accepted => self.accepted = Some(now()),
                 Event::Failed(error) => return Err(self.failure(error)),
                 event => return Ok(event),

@@ -10,12 +10,17 @@ use super::error::{Recovery, SessionError};
 use super::exchange::{Exchange, ExchangeError, Limits, Outcome, Service, Step};
 use super::general_block::{GeneralBlocks, Progress};
 use super::link::{LinkCounters, LinkError, LinkEvent, LinkParameters, Reply};
+use crate::error::Code;
 use crate::security::SecurityContext;
 use crate::wire::acse;
 use crate::wire::xdlms::{InvokeIdAndPriority, tag};
 
 /// APDUs that answer nothing, tolerated while waiting for a response.
 const MAX_UNRELATED: u32 = 64;
+
+/// How long an answer proves that the association is open. "Service not allowed" is then said of one object, or of a
+/// list: some meters say so instead of a result. No meter gives up an association so soon.
+const PROOF_LASTS: Duration = Duration::from_secs(10);
 
 /// How long one operation may take, however busy the meter keeps us: a day's profile over 300 baud takes half of it.
 const MAX_OPERATION: Duration = Duration::from_secs(3600);
@@ -53,6 +58,8 @@ pub struct ClientSession {
     state: State,
     invoke: u8,
     unrelated: u32,
+    /// When the meter last showed that the association is open.
+    answered: Option<Instant>,
     /// When the operation under way has taken too long.
     deadline: Option<Instant>,
     blocks: GeneralBlocks,
@@ -86,6 +93,7 @@ impl ClientSession {
             state: State::Closed,
             invoke: 0,
             unrelated: 0,
+            answered: None,
             deadline: None,
             blocks: GeneralBlocks::default(),
             events: VecDeque::new(),
@@ -422,7 +430,7 @@ impl ClientSession {
         }
         if self.unrelated > MAX_UNRELATED {
             self.end_operation(Recovery::ReopenLink);
-            return self.fail(LinkError::Timeout.into());
+            return self.fail(LinkError::Drowned.into());
         }
         self.link.await_reply(now);
     }
@@ -465,7 +473,10 @@ impl ClientSession {
 
     fn on_verdict(&mut self, now: Instant, verdict: Result<Verdict, SessionError>) {
         match verdict {
-            Ok(Verdict::Associated(negotiated)) => self.associated(negotiated),
+            Ok(Verdict::Associated(negotiated)) => {
+                self.answered = Some(now);
+                self.associated(negotiated);
+            }
             Ok(Verdict::Authenticate(awaiting, service)) => {
                 let limits = self.limits(awaiting.negotiated());
                 match self.start(now, service, limits) {
@@ -500,14 +511,24 @@ impl ClientSession {
                 self.on_unrelated(now);
             }
             Ok(Step::Done(outcome)) => {
+                self.answered = Some(now);
                 self.state = State::Associated(negotiated);
                 self.events.push_back(Event::Outcome(outcome));
             }
-            Err(error) => self.on_exchange_failure(negotiated, error),
+            Err(error) => self.on_exchange_failure(now, negotiated, error),
         }
     }
 
-    fn on_exchange_failure(&mut self, negotiated: Box<Negotiated>, error: ExchangeError) {
+    fn on_exchange_failure(&mut self, now: Instant, negotiated: Box<Negotiated>, error: ExchangeError) {
+        let is_proven = self.answered.is_some_and(|at| now.saturating_duration_since(at) < PROOF_LASTS);
+        let error = match error {
+            ExchangeError::Exception(exception)
+                if is_proven && exception.report().code == Code::ServiceNotAllowed =>
+            {
+                ExchangeError::Refused(exception)
+            }
+            error => error,
+        };
         if error.recovery() == Recovery::ReportOnly {
             self.state = State::Associated(negotiated);
         }

@@ -153,13 +153,17 @@ impl ExchangeError {
             {
                 Recovery::BackOffMeter
             }
-            Self::Exception(_)
+            Self::Value(_)
+            | Self::Exception(_)
+            | Self::Refused(_)
             | Self::ServiceError(_)
             | Self::TooLong
             | Self::RequestTooLong(_)
             | Self::ResultCount { .. } => Recovery::ReportOnly,
             // Block counters and answers may be out of step: start afresh rather than trust the next answer.
-            Self::Wire(_) | Self::Unexpected(_) | Self::BlockNumber { .. } => Recovery::Reassociate,
+            Self::Wire(_) | Self::Unexpected(_) | Self::BlockNumber { .. } | Self::EmptyBlocks => {
+                Recovery::Reassociate
+            }
         }
     }
 
@@ -168,12 +172,14 @@ impl ExchangeError {
     pub fn report(&self) -> Report {
         let plain = |code, layer| Report::new(code, layer, self.to_string());
         match self {
-            Self::Exception(exception) => exception.report(),
+            Self::Exception(exception) | Self::Refused(exception) => exception.report(),
             Self::ServiceError(error) => error.report(),
-            Self::Wire(_) | Self::Unexpected(_) | Self::ResultCount { .. } => {
+            Self::Wire(_) | Self::Value(_) | Self::Unexpected(_) | Self::ResultCount { .. } => {
                 plain(Code::Decode, Layer::Decode)
             }
-            Self::BlockNumber { .. } | Self::TooLong => plain(Code::BlockTransfer, Layer::Get),
+            Self::BlockNumber { .. } | Self::EmptyBlocks | Self::TooLong => {
+                plain(Code::BlockTransfer, Layer::Get)
+            }
             Self::RequestTooLong(_) => plain(Code::BlockTransfer, Layer::Set),
         }
     }

@@ -109,6 +109,9 @@ pub enum LinkError {
     /// No answer at all.
     #[error("no answer in time")]
     Timeout,
+    /// No answer, but many other APDUs.
+    #[error("no answer among many other APDUs")]
+    Drowned,
     /// No answer but our own frames.
     #[error("no answer but the echo of our own frames")]
     Echo,
@@ -153,7 +156,7 @@ impl LinkError {
             Self::DisconnectedMode | Self::Reset => (Code::HdlcDm, Layer::Hdlc),
             Self::FrameRejected { .. } => (Code::HdlcFrmr, Layer::Hdlc),
             Self::Damaged => (Code::HdlcFcs, Layer::Hdlc),
-            Self::Timeout => (Code::Timeout, Layer::Hdlc),
+            Self::Timeout | Self::Drowned => (Code::Timeout, Layer::Hdlc),
             Self::Echo => (Code::SerialEcho, Layer::Serial),
             Self::WrapperAddress { .. } => (Code::WrapperAddress, Layer::Wrapper),
             Self::NotWrapper(_) => (Code::Decode, Layer::Wrapper),
@@ -174,6 +177,9 @@ impl LinkError {
             ),
             Self::NotWrapper(_) => {
                 report.with_hint("check interface: the peer does not speak the TCP wrapper")
+            }
+            Self::Drowned => {
+                report.with_hint("the meter sends pushes, or answers to requests of others, here")
             }
             _ => report,
         }

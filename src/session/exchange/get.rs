@@ -43,7 +43,14 @@ impl Get {
             Some(&tag::GET_RESPONSE) => {}
             other => return Err(ExchangeError::Unexpected(other.copied().unwrap_or_default())),
         }
-        let response = GetResponse::decode(apdu)?;
+        let response = match GetResponse::decode(apdu) {
+            Ok(response) => response,
+            // The right answer, and whole: only what it holds is not understood.
+            Err(error) if get::answered(apdu).is_some_and(|answered| answered.id() == invoke.id()) => {
+                return Err(ExchangeError::Value(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
         if response.invoke().id() != invoke.id() {
             return Ok(Step::Stale);
         }
@@ -64,8 +71,10 @@ impl Get {
 
     fn assembled(&self) -> Result<Step, ExchangeError> {
         match self.asked {
-            Asked::One => self.whole(Ok(Data::from_bytes(&self.blocks.bytes)?)),
-            Asked::List(_) => self.results(get::decode_list_content(&self.blocks.bytes)?),
+            Asked::One => self.whole(Ok(Data::from_bytes(&self.blocks.bytes).map_err(ExchangeError::Value)?)),
+            Asked::List(_) => {
+                self.results(get::decode_list_content(&self.blocks.bytes).map_err(ExchangeError::Value)?)
+            }
         }
     }
 

@@ -20,6 +20,9 @@ use crate::wire::xdlms::{
 /// Longest value that is put together from blocks, in bytes.
 const MAX_TRANSFER: usize = 8 << 20;
 
+/// Blocks without data in a row that are taken from a meter that has more to come.
+const MAX_EMPTY_BLOCKS: u32 = 16;
+
 /// A service to run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Service {
@@ -58,9 +61,15 @@ pub enum ExchangeError {
     /// The response cannot be decoded.
     #[error("response not understood: {0}")]
     Wire(#[from] WireError),
+    /// The response is the right one and whole, and its content cannot be decoded.
+    #[error("value not understood: {0}")]
+    Value(WireError),
     /// The meter answered with an exception-response.
     #[error("{0}")]
     Exception(ExceptionResponse),
+    /// The meter answered one request with an exception-response, in an association that it has just shown to be open.
+    #[error("{0}")]
+    Refused(ExceptionResponse),
     /// The meter answered with a ConfirmedServiceError.
     #[error("{0}")]
     ServiceError(ConfirmedServiceError),
@@ -75,6 +84,9 @@ pub enum ExchangeError {
         /// The block that came.
         received: u32,
     },
+    /// Blocks without data, and always more to come.
+    #[error("{MAX_EMPTY_BLOCKS} blocks without data")]
+    EmptyBlocks,
     /// A list response with another number of results than asked for.
     #[error("{received} results for {expected} requests")]
     ResultCount {
@@ -178,6 +190,7 @@ impl Exchange {
 #[derive(Debug, Default)]
 struct Incoming {
     last_block: u32,
+    empty_blocks: u32,
     bytes: Vec<u8>,
 }
 
@@ -189,6 +202,10 @@ impl Incoming {
         }
         if self.bytes.len().saturating_add(raw.len()) > MAX_TRANSFER {
             return Err(ExchangeError::TooLong);
+        }
+        self.empty_blocks = if raw.is_empty() { self.empty_blocks.saturating_add(1) } else { 0 };
+        if self.empty_blocks > MAX_EMPTY_BLOCKS {
+            return Err(ExchangeError::EmptyBlocks);
         }
         self.last_block = block;
         self.bytes.extend_from_slice(raw);

@@ -143,8 +143,10 @@ impl Station {
         }
     }
 
+    /// What has arrived behind the APDU that was no answer may be the answer.
     pub(super) fn await_reply(&mut self, now: Instant) {
-        if self.is_idle() {
+        let has_more = self.events.iter().any(|event| matches!(event, LinkEvent::Apdu(_)));
+        if self.is_idle() && !has_more {
             self.wait_for(Waiting::Answer);
             self.busy_until = None;
             self.ask_later(now);

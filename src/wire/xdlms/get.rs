@@ -190,6 +190,15 @@ impl<'a> GetResponse<'a> {
     }
 }
 
+/// Which request a response answers, blocks excepted: told even where its content cannot be decoded.
+#[must_use]
+pub const fn answered(apdu: &[u8]) -> Option<InvokeIdAndPriority> {
+    match *apdu {
+        [tag::GET_RESPONSE, NORMAL | WITH_LIST, invoke, ..] => Some(InvokeIdAndPriority(invoke)),
+        _ => None,
+    }
+}
+
 /// Reads what the blocks that answer a request with list hold together: a count and as many results.
 ///
 /// # Errors
