@@ -1,5 +1,6 @@
 //! `dlms2mqtt check`: every problem of a configuration.
 
+use super::results::print_line;
 use super::{CommandError, ConfigArgs};
 use crate::bridge::config::load_file;
 use crate::bridge::link::port_check::port_warnings;
@@ -8,20 +9,19 @@ use crate::bridge::link::port_check::port_warnings;
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
     match load_file(&args.config) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|problem| println!("{problem}"));
+            loaded.warnings.iter().try_for_each(print_line)?;
             let config = loaded.config;
-            port_warnings(&config).iter().for_each(|problem| println!("{problem}"));
-            println!(
+            port_warnings(&config).iter().try_for_each(print_line)?;
+            print_line(format_args!(
                 "{}: {} connections, {} devices, {} groups: valid",
                 args.config.display(),
                 config.connections.len(),
                 config.devices.len(),
                 config.groups.len()
-            );
-            Ok(())
+            ))
         }
         Err(problems) => {
-            problems.0.iter().for_each(|problem| println!("{problem}"));
+            problems.0.iter().try_for_each(print_line)?;
             Err(CommandError::Configuration)
         }
     }

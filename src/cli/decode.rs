@@ -10,6 +10,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::CommandError;
+use super::results::printed;
 use crate::dissect::{Dissection, Secrets, Settings, dissect_bytes, dissect_text};
 use crate::error::{Code, Layer, Report};
 use crate::security::{Key, SystemTitle};
@@ -63,13 +64,7 @@ pub(super) fn run(args: &DecodeArgs) -> Result<(), CommandError> {
     if dissection.frames.is_empty() {
         return Err(CommandError::Usage("no bytes in hexadecimal found".to_owned()));
     }
-    match print(&dissection, &mut io::stdout().lock()) {
-        // A reader like `head` that has seen enough is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(CommandError::Fault(error.into()));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    printed(print(&dissection, &mut io::stdout().lock()))?;
     match dissection.errors {
         0 => Ok(()),
         errors => {

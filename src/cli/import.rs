@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::CommandError;
+use super::results::print_line;
 use crate::bridge::config::tree::Format;
 use crate::bridge::config::{Name, load_text};
 use crate::bridge::import::{Imported, SecretFile, rutx09};
@@ -76,8 +77,7 @@ fn write(args: &ImportArgs, imported: &Imported, yaml: &str, directory: &Path) -
         keep(secret, directory)?;
     }
     let Some(output) = &args.output else {
-        print!("{yaml}");
-        return Ok(());
+        return print_line(yaml.trim_end());
     };
     new_file(output, 0o640, yaml.as_bytes()).map_err(|error| failed(output, &error).into())
 }

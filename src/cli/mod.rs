@@ -10,6 +10,7 @@ mod demo;
 mod import;
 mod logging;
 mod read;
+mod results;
 mod run;
 mod schema;
 mod sim;
@@ -120,17 +121,27 @@ pub fn main() -> ExitCode {
         eprintln!("dlms2mqtt: {error}");
         return ExitCode::from(EXIT_USAGE);
     }
-    let outcome = match cli.command {
+    // A panic has said itself on stderr; its exit code is ours to choose.
+    let outcome = std::panic::catch_unwind(|| perform(&cli.command));
+    let outcome = outcome.unwrap_or_else(|_| Err(CommandError::Fault(anyhow::anyhow!("a panic: see above"))));
+    exit_code(outcome)
+}
+
+fn perform(command: &Command) -> Result<(), CommandError> {
+    match command {
         #[cfg(feature = "demo")]
-        Command::Demo(args) => demo::run(&args),
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Read(args) => read::run(&args),
-        Command::Decode(args) => decode::run(&args),
-        Command::Sim(args) => sim::run(&args),
-        Command::Import(args) => import::run(&args),
-        Command::Schema(args) => schema::run(&args),
-    };
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Read(args) => read::run(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Sim(args) => sim::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Schema(args) => schema::run(args),
+    }
+}
+
+fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
     ExitCode::from(match outcome {
         Ok(()) => EXIT_OK,
         Err(CommandError::Configuration) => EXIT_USAGE,

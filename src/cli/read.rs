@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use super::results::print_line;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
@@ -174,8 +175,7 @@ async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), 
 }
 
 fn print<T: serde::Serialize>(payload: &T) -> Result<(), CommandError> {
-    println!("{}", serde_json::to_string(payload).map_err(anyhow::Error::from)?);
-    Ok(())
+    print_line(serde_json::to_string(payload).map_err(anyhow::Error::from)?)
 }
 
 fn progress(step: &str) {

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::CommandError;
+use super::results::print_line;
 use crate::bridge::{config, reading};
 
 /// Which schema.
@@ -22,6 +23,5 @@ pub(super) fn run(args: &SchemaArgs) -> Result<(), CommandError> {
         })?,
     };
     let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-    println!("{text}");
-    Ok(())
+    print_line(text)
 }

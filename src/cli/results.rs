@@ -1,0 +1,30 @@
+//! Results on stdout. A reader like `head` that has seen enough is no failure.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use super::CommandError;
+
+/// Prints a result and ends its line.
+pub(super) fn print_line(result: impl Display) -> Result<(), CommandError> {
+    printed(writeln!(io::stdout(), "{result}"))
+}
+
+/// What printing came to.
+pub(super) fn printed(outcome: io::Result<()>) -> Result<(), CommandError> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Fault(error.into())),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_and_a_full_disk_is_one() {
+        assert!(printed(Err(io::ErrorKind::BrokenPipe.into())).is_ok());
+        assert!(matches!(printed(Err(io::ErrorKind::StorageFull.into())), Err(CommandError::Fault(_))));
+    }
+}
