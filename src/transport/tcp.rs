@@ -61,6 +61,7 @@ async fn connect_any(
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 failure = TransportError::Refused { address: address.to_owned() };
             }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => failure = error.into(),
             Err(error) => {
                 failure =
                     TransportError::Unreachable { address: address.to_owned(), reason: error.to_string() };
