@@ -520,24 +520,6 @@ impl LinkActor {
             .await;
     }
 
-    async fn hand_on(&self, index: usize, notifications: Vec<Vec<u8>>) {
-        let Some(station) = self.stations.get(index) else { return };
-        for apdu in notifications {
-            let hex = apdu.iter().map(|byte| format!("{byte:02x}")).collect();
-            let data = Json::Object(vec![("apdu".into(), Json::Text(hex))]);
-            self.outlet
-                .event(Event {
-                    kind: "notification",
-                    severity: Severity::Info,
-                    device: Some(station.device.name.as_str()),
-                    connection: None,
-                    code: None,
-                    data: &data,
-                })
-                .await;
-        }
-    }
-
     /// Keeps open what the next visit will need, and nothing else.
     pub(super) async fn after_visit(&mut self, index: usize) {
         let now = wall_now();

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod identity;
 pub mod memory;
 pub mod meter;
+mod notifications;
 pub mod open;
 pub mod order;
 pub mod port_check;

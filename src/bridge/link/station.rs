@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::meter::{Association, Meter};
+use super::notifications::Allowance;
 use super::visit::time_rules;
 use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
 use crate::bridge::config::model::{Connection, Device, Value};
@@ -45,6 +46,8 @@ pub struct Station {
     pub groups: Vec<StationGroup>,
     /// What is published of it.
     pub status: DeviceStatus,
+    /// What it may still say unasked.
+    pub(super) notifications: Allowance,
     pause: Backoff,
     lock_out: Backoff,
     failed_visits: u32,
@@ -69,11 +72,13 @@ impl Station {
             transport: device.security.transport.to_string(),
             suite: device.security.suite.id(),
         };
+        let last_error = meter.as_ref().err().cloned();
         Self {
             device,
             meter,
             groups,
-            status: DeviceStatus { security, ..DeviceStatus::default() },
+            status: DeviceStatus { security, last_error, ..DeviceStatus::default() },
+            notifications: Allowance::new(Instant::now()),
             pause: Backoff::meter(),
             lock_out: Backoff::lock_out(),
             failed_visits: 0,
