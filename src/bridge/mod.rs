@@ -19,6 +19,7 @@ pub mod publisher;
 pub mod reading;
 pub mod reload;
 pub mod retained;
+pub mod scan;
 pub mod schedule;
 pub mod seq;
 pub mod state_dir;

@@ -9,11 +9,14 @@ mod decode;
 mod demo;
 mod import;
 mod logging;
+mod one_device;
 mod read;
 mod results;
 mod run;
+mod scan;
 mod schema;
 mod sim;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +65,10 @@ enum Command {
     Sim(Box<sim::SimArgs>),
     /// Make a configuration of another product's.
     Import(import::ImportArgs),
+    /// Test a connection, a device or a group layer by layer.
+    Test(test::TestArgs),
+    /// List the objects of a meter.
+    Scan(scan::ScanArgs),
     /// Print a JSON Schema: of the configuration, or of a payload.
     Schema(schema::SchemaArgs),
 }
@@ -134,6 +141,8 @@ fn perform(command: &Command) -> Result<(), CommandError> {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Read(args) => read::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Scan(args) => scan::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Import(args) => import::run(args),

@@ -1,7 +1,5 @@
 //! `dlms2mqtt read`: values of one device now, without MQTT.
 
-use std::io::{IsTerminal, stderr};
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,22 +8,16 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
-use super::results::print_line;
+use super::one_device::{OneDevice, progress};
+use super::results::print_json;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
-use crate::bridge::link::counters::Counters;
-use crate::bridge::link::meter::{Meter, is_protected};
-use crate::bridge::link::open::open_link;
 use crate::bridge::link::visit::{Found, Visited, read_values};
 use crate::bridge::on_demand::ObjectWanted;
 use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
 use crate::bridge::reading::value::{SCHEMA_VERSION, Source, ValuePayload};
-use crate::bridge::state_dir::StateDir;
-use crate::client::FileCounterStore;
 use crate::cosem::catalogue::ClassId;
-use crate::error::{Code, Layer, Report};
-use crate::security::MemoryCounterStore;
 use crate::wire::obis::Obis;
 
 /// What to read.
@@ -83,12 +75,10 @@ fn object(text: &str) -> Result<ObjectArg, String> {
 /// Reads and prints; fails where any value is missing.
 pub(super) fn run(args: &ReadArgs) -> Result<(), CommandError> {
     let config = args.config.load()?;
-    let Some(device) = config.devices.values().find(|device| device.name.as_str() == args.device) else {
-        let message = format!("no device {} in the configuration", args.device);
-        return Err(Report::new(Code::UnknownName, Layer::Config, message).into());
-    };
-    let values: Vec<Value> = args.objects.iter().map(|object| args.value(&config, device, object)).collect();
-    runtime()?.block_on(read(&config, device, &values))
+    let one = OneDevice::named(&config, &args.device)?;
+    let values: Vec<Value> =
+        args.objects.iter().map(|object| args.value(&config, &one.device, object)).collect();
+    runtime()?.block_on(read(&config, &one, &values))
 }
 
 impl ReadArgs {
@@ -105,33 +95,14 @@ impl ReadArgs {
     }
 }
 
-async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), CommandError> {
-    let connection = config
-        .connection_of(device)
-        .ok_or_else(|| Report::new(Code::UnknownName, Layer::Config, "the device has no connection"))?;
-    // Counters must not be used twice: whoever uses them holds the state directory.
-    let state = if is_protected(device) { Some(StateDir::open(&config.state_dir)?) } else { None };
-    let counters = match &state {
-        Some(state) => Counters::File(
-            FileCounterStore::open(state.path())
-                .map_err(|error| Report::new(Code::StoreDamaged, Layer::Store, error.to_string()))?,
-        ),
-        None => Counters::Memory(MemoryCounterStore::default()),
-    };
-    let device = Arc::new(device.clone());
-    let mut meter = Meter::new(Arc::clone(&device), Arc::new(connection.clone()), counters)?;
-    progress("connecting");
-    let mut driver = open_link(connection, device.interface).await.map_err(|error| error.report())?;
-    progress("associating");
-    if let Err(failure) = meter.associate(&mut driver).await {
-        meter.leave(&mut driver).await;
-        return Err(failure.report.into());
-    }
+async fn read(config: &Config, one: &OneDevice, values: &[Value]) -> Result<(), CommandError> {
+    let device = &one.device;
+    let (mut meter, mut driver) = one.associate().await?;
     progress("reading");
     let begun = Instant::now();
     let (mut client, memory) = meter.client(&mut driver);
     let wanted: Vec<&Value> = values.iter().collect();
-    let Visited { found, broken } = read_values(&mut client, memory, &device, &wanted).await;
+    let Visited { found, broken } = read_values(&mut client, memory, device, &wanted).await;
     let ts = Timestamp::now();
     let poll_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if broken.is_none() {
@@ -145,11 +116,11 @@ async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), 
         match found {
             Found::Value(reading) => {
                 failure = failure.or_else(|| reading.error.clone());
-                print(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })?;
+                print_json(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })?;
             }
             Found::Rows(Ok(found)) => {
                 let rows = &found.rows;
-                print(&ProfileRows {
+                print_json(&ProfileRows {
                     v: SCHEMA_VERSION,
                     source,
                     group: None,
@@ -172,16 +143,6 @@ async fn read(config: &Config, device: &Device, values: &[Value]) -> Result<(), 
         }
     }
     failure.map_or(Ok(()), |report| Err(report.into()))
-}
-
-fn print<T: serde::Serialize>(payload: &T) -> Result<(), CommandError> {
-    print_line(serde_json::to_string(payload).map_err(anyhow::Error::from)?)
-}
-
-fn progress(step: &str) {
-    if stderr().is_terminal() {
-        eprintln!("{step} …");
-    }
 }
 
 #[cfg(test)]

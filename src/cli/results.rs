@@ -3,11 +3,18 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::CommandError;
 
 /// Prints a result and ends its line.
 pub(super) fn print_line(result: impl Display) -> Result<(), CommandError> {
     printed(writeln!(io::stdout(), "{result}"))
+}
+
+/// Prints a result as one line of JSON.
+pub(super) fn print_json(result: &impl Serialize) -> Result<(), CommandError> {
+    print_line(serde_json::to_string(result).map_err(anyhow::Error::from)?)
 }
 
 /// What printing came to.
