@@ -314,7 +314,6 @@ async fn random_octets_in_any_answer_never_make_a_value() {
         let code = snapshot["errors"]["energy"]["code"].as_str().unwrap_or("ok").to_owned();
         *codes.entry(code).or_default() += 1;
     }
-    println!("{codes:?}");
     assert!(codes["DECODE"] > 20 && codes["ok"] > 20, "{codes:?}");
     gateway.stop().await;
 }
@@ -456,4 +455,99 @@ async fn faults_of_an_independent_meter_over_both_framings() {
         peer_with(&["--interface", "hdlc", "--drop-after", "6"], hdlc(), two_ok),
         peer_with(&["--interface", "wrapper", "--busy-first", "7"], wrapper(), failed_then_ok),
     );
+}
+
+#[tokio::test]
+async fn the_health_tells_of_a_device_that_went_and_came_back() {
+    let port = free_port();
+    let yard = Yard::start(port, wrapper());
+    let healths = |seen: &[Message]| -> Vec<Value> {
+        let topic = topic("bridge/health");
+        seen.iter().filter(|message| message.topic == topic).map(Message::json).collect()
+    };
+    let is = |status: &'static str| {
+        move |seen: &[Message]| healths(seen).last().is_some_and(|last| last["status"] == status)
+    };
+    let seen = healths(&yard.live.until("a bad health", is("degraded")).await);
+    let bad = seen.last().unwrap();
+    assert!(bad["errors"]["TCP_REFUSED"].as_u64().unwrap() >= 1, "{bad}");
+    assert!(bad["polls"]["failed"].as_u64().unwrap() >= 2 && bad["polls"]["ok"] == 0, "{bad}");
+    assert_eq!(
+        (&bad["connections"][0]["name"], &bad["connections"][0]["state"]),
+        (&json!("c"), &json!("down"))
+    );
+    let _meter = Scripted::start_at(port, well_behaved).await;
+    let seen = healths(&yard.live.until("a good health", is("ok")).await);
+    let good = seen.last().unwrap();
+    assert_eq!(good["connections"][0]["state"], "up");
+    assert!(good["polls"]["ok"].as_u64().unwrap() >= 1, "{good}");
+    assert!(seen.len() < 6, "said when it turns, not in each cycle");
+    yard.gateway.stop().await;
+}
+
+/// The frame check sequence of HDLC, bit by bit.
+fn check_sequence(octets: &[u8]) -> [u8; 2] {
+    let mut crc = 0xFFFF_u16;
+    for octet in octets {
+        crc ^= u16::from(*octet);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x8408 } else { crc >> 1 };
+        }
+    }
+    (!crc).to_le_bytes()
+}
+
+/// A TCP server that answers whatever arrives, at most a hundred times a connection, and counts connections.
+async fn babbler(
+    say: impl Fn() -> Vec<u8> + Send + Sync + Clone + 'static,
+) -> (u16, std::sync::Arc<AtomicUsize>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let say = say.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 1024];
+                for _ in 0..100 {
+                    if !matches!(stream.read(&mut buffer).await, Ok(1..))
+                        || stream.write_all(&say()).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, connections)
+}
+
+#[tokio::test]
+async fn over_hdlc_noise_and_answers_of_others_are_no_answers() {
+    // UA from server 2 to client 16, where server 1 was asked.
+    let other = || {
+        let frame = [0xA0, 0x07, 0x21, 0x05, 0x73];
+        [&[0x7E], &frame[..], &check_sequence(&frame), &[0x7E]].concat()
+    };
+    let noise = || {
+        let flags = (0..120).map(|_| if fastrand::u8(..8) == 0 { 0x7E } else { fastrand::u8(..) });
+        flags.collect::<Vec<u8>>()
+    };
+    async fn never_good(say: impl Fn() -> Vec<u8> + Send + Sync + Clone + 'static, codes: &[&str]) {
+        let (port, connections) = babbler(say).await;
+        let yard = Yard::start(port, json!({"interface": "hdlc"}));
+        let seen = yard.snapshots_until("six cycles", |seen| seen.len() >= 6).await;
+        for snapshot in &seen {
+            assert_true(snapshot);
+            let code = snapshot["error"]["code"].as_str().unwrap();
+            assert!(codes.contains(&code), "{snapshot}");
+        }
+        let connections = connections.load(Ordering::SeqCst);
+        assert!((1..=4).contains(&connections), "{connections} connections in six cycles");
+        yard.gateway.stop().await;
+    }
+    tokio::join!(never_good(other, &["HDLC_NO_UA"]), never_good(noise, &["HDLC_NO_UA", "HDLC_FCS"]),);
 }

@@ -29,6 +29,9 @@ use crate::error::{Code, Layer, Report};
 /// How often the health is said.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How soon it is said that the health has turned.
+const HEALTH_LOOK: Duration = Duration::from_secs(1);
+
 /// Time for the publisher to send what waits.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -117,10 +120,19 @@ impl Bridge {
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
         let mut mqtt = hub.publisher.mqtt_state();
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
+        let mut looks = tokio::time::interval(HEALTH_LOOK);
+        let mut said = hub.health().status;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => hub.say_health(),
+                _ = looks.tick() => {
+                    let status = hub.health().status;
+                    if status != said {
+                        said = status;
+                        hub.say_health();
+                    }
+                }
                 changed = mqtt.changed() => {
                     if changed.is_err() {
                         break;

@@ -9,7 +9,8 @@ use crate::bridge::supervisor::Bridge;
 /// Runs the bridge. SIGHUP reads the configuration again; SIGTERM and SIGINT drain, a second one ends at once.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
     let config = args.load()?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
         let mut hang_up = signal(SignalKind::hangup()).map_err(anyhow::Error::from)?;
@@ -35,5 +36,8 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }
-    })
+    });
+    // A name that is being resolved can't be cancelled, and is not to be waited for.
+    runtime.shutdown_background();
+    ended
 }

@@ -13,7 +13,7 @@ use super::failure::{Failure, Subject};
 use super::meter::Meter;
 use super::open::{LinkDriver, open_link};
 use super::order::Order;
-use super::station::{Changes, Station, StationGroup};
+use super::station::{Changes, Station, StationGroup, locked_out};
 use super::visit::{Found, Visited, none_of, read_values};
 use crate::bridge::backoff::Backoff;
 use crate::bridge::config::document::device::Interface;
@@ -200,7 +200,7 @@ impl LinkActor {
         let skipped: u64 = visit.groups.iter().map(|due| due.skipped).sum();
         let device = station.device.name.to_string();
         let (found, ended) = match self.pause_of(visit.station) {
-            Some(report) => (none_of(&values, &report), Ended::LeftAlone(report)),
+            Some((subject, report)) => (none_of(&values, &report), Ended::LeftAlone(subject, report)),
             None => match self.attempt(visit.station, &values).await {
                 Ok(Visited { found, broken }) => {
                     (found, Ended::Visited(broken.as_ref().map(ClientError::report)))
@@ -235,11 +235,10 @@ impl LinkActor {
     }
 
     /// Why the meter is left alone in this cycle, if so.
-    fn pause_of(&self, index: usize) -> Option<Report> {
-        if let Some(report) = self.stations.get(index)?.pause(Instant::now()) {
-            return Some(report);
-        }
-        self.pause_of_link()
+    fn pause_of(&self, index: usize) -> Option<(Subject, Report)> {
+        let of_meter = self.stations.get(index)?.pause(Instant::now());
+        let of_meter = of_meter.map(|report| (Subject::Meter, report));
+        of_meter.or_else(|| Some((Subject::Link, self.pause_of_link()?)))
     }
 
     /// Why the link is left alone, if so.
@@ -442,14 +441,10 @@ impl LinkActor {
 
     fn account(&mut self, index: usize, ended: &Ended, worst: Outcome) -> Changes {
         let Some(station) = self.stations.get_mut(index) else { return Changes::default() };
-        match ended {
-            Ended::Visited(broken) => {
-                self.health.set_condition(Condition::Well);
-                station.visited(worst, broken.as_ref())
-            }
+        let changes = match ended {
+            Ended::Visited(broken) => station.visited(worst, broken.as_ref()),
             Ended::Failed(Failure { subject, report, .. }) => {
                 self.health.count_error(report.code);
-                self.health.set_condition(Condition::Failing);
                 tracing::warn!(device = %station.device.name, connection = %self.connection.name,
                     code = %report.code, message = %report.message, "a visit failed");
                 let now = Instant::now();
@@ -458,8 +453,12 @@ impl LinkActor {
                     Subject::Link => station.unreachable(report, self.pause.until(now)),
                 }
             }
-            Ended::LeftAlone(_) => station.left_alone(),
-        }
+            Ended::LeftAlone(subject, _) => station.left_alone(*subject),
+        };
+        let is_failing =
+            self.stations.iter().any(|station| station.status.state == Some(DeviceState::Offline));
+        self.health.set_condition(if is_failing { Condition::Failing } else { Condition::Well });
+        changes
     }
 
     pub(super) async fn announce(&self, device: &str, changes: Changes, error: Option<&Report>) {
@@ -487,15 +486,13 @@ impl LinkActor {
             && let Some(error) = error
         {
             tracing::error!(device, code = %error.code, "the meter refused us too often and is left alone");
-            let mut report = error.clone();
-            report.message = format!("no more attempts, or the meter may lock us out: {}", error.message);
             let event = Event {
                 kind: "error",
                 severity: Severity::Error,
                 device: Some(device),
                 connection: None,
                 code: Some(error.code),
-                data: &details(&report),
+                data: &details(&locked_out(error)),
             };
             self.outlet.event(event).await;
         }
@@ -554,15 +551,15 @@ enum Ended {
     Visited(Option<Report>),
     /// There were none.
     Failed(Failure),
-    /// It was not tried.
-    LeftAlone(Report),
+    /// It was not tried, for the sake of the link or of the meter.
+    LeftAlone(Subject, Report),
 }
 
 impl Ended {
     const fn error(&self) -> Option<&Report> {
         match self {
             Self::Visited(_) => None,
-            Self::Failed(Failure { report, .. }) | Self::LeftAlone(report) => Some(report),
+            Self::Failed(Failure { report, .. }) | Self::LeftAlone(_, report) => Some(report),
         }
     }
 }

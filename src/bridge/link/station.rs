@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::failure::Subject;
 use super::meter::{Association, Meter};
 use super::notifications::Allowance;
 use super::visit::time_rules;
@@ -132,10 +133,13 @@ impl Station {
             self.pause.until(now)
         };
         self.status.backoff_until = until.and_then(wall_time);
-        Changes {
-            availability: self.offline_if_due(),
-            locked_out: refused && self.lock_out.failures() == MAX_REFUSALS,
+        let locked_out = refused && self.lock_out.failures() == MAX_REFUSALS;
+        if locked_out {
+            // There is no end of the pause to tell.
+            self.status.last_error = Some(self::locked_out(report));
+            self.status.backoff_until = None;
         }
+        Changes { availability: self.offline_if_due(), locked_out }
     }
 
     /// Takes note of a visit that came to nothing because the link did not open: the pause is the link's.
@@ -143,13 +147,17 @@ impl Station {
         self.status.last_error = Some(report.clone());
         self.status.link = LinkState::Down;
         self.status.backoff_until = until.and_then(wall_time);
-        self.left_alone()
+        self.left_alone(Subject::Link)
     }
 
-    /// Takes note of a cycle in which the meter, or its link, was left alone.
-    pub fn left_alone(&mut self) -> Changes {
+    /// Takes note of a cycle in which the meter, or its link, was left alone. While the link waits no meter of it can be
+    /// visited, nor can one that refuses us or whose configuration is of no use: that counts as a failed visit. A meter
+    /// that is left alone after another failure has not failed again.
+    pub fn left_alone(&mut self, subject: Subject) -> Changes {
         self.count(Outcome::Failed);
-        self.failed_visits = self.failed_visits.saturating_add(1);
+        if subject == Subject::Link || self.meter.is_err() || self.lock_out.failures() > 0 {
+            self.failed_visits = self.failed_visits.saturating_add(1);
+        }
         Changes { availability: self.offline_if_due(), locked_out: false }
     }
 
@@ -275,6 +283,13 @@ impl Station {
     }
 }
 
+/// The report of the refusal after which a meter is left alone.
+#[must_use]
+pub fn locked_out(report: &Report) -> Report {
+    let message = format!("no more attempts, or the meter may lock us out: {}", report.message);
+    Report { message, ..report.clone() }
+}
+
 fn wall_time(at: Instant) -> Option<Timestamp> {
     Timestamp::now().checked_add(at.saturating_duration_since(Instant::now())).ok()
 }
@@ -288,5 +303,88 @@ fn steady(status: &DeviceStatus) -> DeviceStatus {
         polls: Default::default(),
         backoff_until: None,
         ..status.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::config::load_text;
+    use crate::bridge::config::tree::Format;
+    use crate::bridge::link::meter::Counters;
+    use crate::error::{Code, Layer};
+    use crate::security::MemoryCounterStore;
+
+    const CONFIG: &str = "
+gateway: g
+mqtt: { url: mqtt://localhost }
+connections: [{ name: c, host: meter }]
+devices: [{ name: m, connection: c, interface: wrapper }]
+";
+
+    fn station() -> Station {
+        let config = load_text(CONFIG, Format::Yaml, std::path::Path::new("")).expect("valid").config;
+        let device = Arc::new(config.devices.values().next().expect("a device").clone());
+        let connection = Arc::new(config.connections.values().next().expect("a connection").clone());
+        let counters = Counters::Memory(MemoryCounterStore::default());
+        let meter = Meter::new(Arc::clone(&device), connection, counters);
+        Station::new(device, meter, Vec::new())
+    }
+
+    fn refusal() -> Report {
+        Report::new(Code::AareRejected, Layer::Acse, "authentication failure").with_dlms(13)
+    }
+
+    #[test]
+    fn refusals_end_in_a_lock_out_that_is_told_once() {
+        let mut station = station();
+        let mut now = Instant::now();
+        let mut told = 0;
+        for attempt in 1..=MAX_REFUSALS {
+            assert_eq!(station.pause(now), None, "attempt {attempt} is made");
+            told += u32::from(station.failed(&refusal(), now).locked_out);
+            let shortest = Duration::from_secs(48 << (attempt - 1));
+            assert!(station.pause(now + shortest - Duration::from_secs(1)).is_some(), "attempt {attempt}");
+            assert_eq!(station.refusal(now), station.pause(now), "requests wait too");
+            // Longer than any pause.
+            now += Duration::from_secs(5_000);
+        }
+        assert_eq!(told, 1);
+        assert_eq!(station.status.backoff_until, None);
+        now += Duration::from_secs(365 * 86_400);
+        let report = station.pause(now).expect("left alone for good");
+        assert_eq!(report.code, Code::AareRejected);
+        assert!(report.message.starts_with("no more attempts"), "{report}");
+        station.forgive();
+        assert_eq!(station.pause(now), None);
+    }
+
+    #[test]
+    fn a_device_is_offline_after_two_failed_visits_and_pauses_are_none() {
+        let timeout = Report::new(Code::Timeout, Layer::Wrapper, "no answer");
+        let mut station = station();
+        let now = Instant::now();
+        assert_eq!(station.failed(&timeout, now).availability, None);
+        for _ in 0..5 {
+            assert_eq!(station.left_alone(Subject::Meter).availability, None, "it was not visited");
+        }
+        assert_eq!(station.failed(&timeout, now).availability, Some(DeviceState::Offline));
+        assert_eq!(station.failed(&timeout, now).availability, None, "said once");
+        assert_eq!(station.visited(Outcome::Partial, None).availability, Some(DeviceState::Online));
+        assert_eq!(station.unreachable(&timeout, None).availability, None);
+        assert_eq!(station.left_alone(Subject::Link).availability, Some(DeviceState::Offline));
+        assert_eq!(station.pause(now), None, "the pause is the link's");
+    }
+
+    #[test]
+    fn a_status_is_said_on_change_and_once_a_minute() {
+        let mut station = station();
+        let now = Instant::now();
+        assert!(station.status_to_say(now).is_some(), "the first");
+        station.visited(Outcome::Ok, None);
+        assert!(station.status_to_say(now).is_some(), "online");
+        station.visited(Outcome::Ok, None);
+        assert!(station.status_to_say(now).is_none(), "counts alone are no change");
+        assert!(station.status_to_say(now + Duration::from_secs(61)).is_some());
     }
 }
