@@ -156,9 +156,12 @@ impl Bridge {
 }
 
 fn outbox(config: &Config) -> MemoryOutbox {
-    use super::config::document::WhenFull as Configured;
+    use super::config::document::{Durability, WhenFull as Configured};
 
     let settings = config.outbox;
+    if settings.durability != Durability::Memory {
+        tracing::warn!(durability = %settings.durability, "the outbox is kept in memory: what waits for the broker is lost with the process");
+    }
     MemoryOutbox::new(Limits {
         max_bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
         max_age: settings.max_age,
