@@ -251,10 +251,16 @@ impl LinkActor {
     /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
     pub(super) async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
         let was_open = self.port.is_some();
+        let was_associated = self.current == Some(index);
         let outcome = self.visit_and_recover(index, values).await;
         match &outcome {
             Err(failure) if was_open && failure.may_be_stale() => {
                 tracing::debug!(connection = %self.connection.name, code = %failure.report.code, "once more on a fresh connection");
+                self.visit_and_recover(index, values).await
+            }
+            Ok(visited) if was_associated && is_forgotten(&visited.found) => {
+                tracing::debug!(connection = %self.connection.name, "once more in a fresh association");
+                self.leave_current().await;
                 self.visit_and_recover(index, values).await
             }
             _ => outcome,
@@ -590,6 +596,17 @@ pub(super) fn station_groups<'c>(config: &'c Config, device: &Device) -> Vec<(&'
         (!values.is_empty()).then_some((group, StationGroup { name, labels, values }))
     });
     of_device.collect()
+}
+
+/// Whether a meter refuses every service of an association that was kept: it has forgotten it.
+fn is_forgotten(found: &[Found]) -> bool {
+    !found.is_empty()
+        && found.iter().all(|found| match found {
+            Found::Value(reading) => {
+                reading.error.as_ref().is_some_and(|error| error.code == Code::ServiceNotAllowed)
+            }
+            Found::Rows(rows) => rows.as_ref().is_err_and(|error| error.code == Code::ServiceNotAllowed),
+        })
 }
 
 fn nothing_good(found: &[Found]) -> bool {
