@@ -113,8 +113,8 @@ impl Outlet {
         cycle: &'a Cycle,
         items: impl IntoIterator<Item = (&'a str, &'a Item<'a>)>,
     ) -> Outcome {
-        let snapshot =
-            Snapshot::new(self.source(&of), of.group, cycle, items, of.labels, self.sequence.next());
+        let turn = self.sequence.turn().await;
+        let snapshot = Snapshot::new(self.source(&of), of.group, cycle, items, of.labels, turn.number());
         let outcome = snapshot.outcome();
         let topic = self.topics.device_group(of.device, of.group);
         self.telemetry(topic, &snapshot, Retain::Retained).await;
@@ -124,12 +124,13 @@ impl Outlet {
     /// Publishes a value, where the option is on.
     pub async fn value(&self, of: GroupOf<'_>, reading: &Reading, ts: Timestamp, poll_ms: u64) {
         let (ValueTopics::On, Some(name)) = (self.value_topics, &reading.identity.name) else { return };
+        let turn = self.sequence.turn().await;
         let payload = ValuePayload {
             v: SCHEMA_VERSION,
             source: self.source(&of),
             reading,
             ts,
-            seq: Some(self.sequence.next()),
+            seq: Some(turn.number()),
             poll_ms,
         };
         self.telemetry(self.topics.device_value(of.device, name), &payload, Retain::Retained).await;
@@ -150,7 +151,8 @@ impl Outlet {
         let last = batches.len().saturating_sub(1);
         let mut read_id = String::new();
         for (batch, range) in batches.into_iter().enumerate() {
-            let seq = self.sequence.next();
+            let turn = self.sequence.turn().await;
+            let seq = turn.number();
             if batch == 0 {
                 read_id = format!("{seq:x}");
             }
@@ -202,6 +204,7 @@ impl Outlet {
             Some(device) => self.topics.device_event(device),
             None => self.topics.bridge_event(),
         };
+        let turn = self.sequence.turn().await;
         let payload = EventPayload {
             v: SCHEMA_VERSION,
             gateway: &self.gateway,
@@ -212,7 +215,7 @@ impl Outlet {
             code: event.code,
             data: event.data,
             ts: Timestamp::now(),
-            seq: self.sequence.next(),
+            seq: turn.number(),
         };
         self.telemetry(topic, &payload, Retain::Transient).await;
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::{Mutex as Queue, MutexGuard as Head};
 use tracing::warn;
 
 use super::durable_file;
@@ -20,7 +21,23 @@ const FILE: &str = "seq";
 #[derive(Debug)]
 pub struct Sequence {
     start: u64,
+    turns: Queue<()>,
     inner: Mutex<Inner>,
+}
+
+/// The right to publish next: numbers taken under it leave in their order, whoever else publishes.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    sequence: &'a Sequence,
+    _head: Head<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// The number of the message that this turn hands over.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.sequence.next()
+    }
 }
 
 #[derive(Debug)]
@@ -58,10 +75,16 @@ impl Sequence {
             inner.next = by_clock();
             inner.reserve();
         }
-        Self { start: inner.next, inner: Mutex::new(inner) }
+        Self { start: inner.next, turns: Queue::new(()), inner: Mutex::new(inner) }
     }
 
-    /// The next number. Unique within the gateway, whoever asks.
+    /// Waits for those who number and hand over a message before. Held until the message is in the outbox, so that a
+    /// subscriber meets numbers in their order.
+    pub async fn turn(&self) -> Turn<'_> {
+        Turn { _head: self.turns.lock().await, sequence: self }
+    }
+
+    /// The next number, for a message that keeps no order with others. Unique within the gateway, whoever asks.
     pub fn next(&self) -> u64 {
         let mut inner = self.lock();
         if inner.next >= inner.reserved {
