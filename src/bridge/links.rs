@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::config::Name;
 use super::config::model::Config;
@@ -169,7 +170,9 @@ async fn watch_over(
         let Some(connection) = config.connections.get(&name) else { return };
         let actor = LinkActor::new(&config, connection, &counters, outlet.clone(), Arc::clone(&health));
         let Some(actor) = actor else { return };
-        match AbortOnDrop(tokio::spawn(actor.run(Arc::clone(&orders), stop.clone()))).await {
+        let span = tracing::info_span!("link", link = %name);
+        let actor = actor.run(Arc::clone(&orders), stop.clone()).instrument(span);
+        match AbortOnDrop(tokio::spawn(actor)).await {
             Ok(()) => return,
             Err(error) => {
                 tracing::error!(connection = %name, %error, "a link actor failed and is started again");

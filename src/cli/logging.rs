@@ -4,9 +4,12 @@ use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use super::json_lines::JsonLines;
 
 /// How to log.
 #[derive(Debug, Clone, Args)]
@@ -45,7 +48,11 @@ impl Logging {
             LogFormat::Text => {
                 fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).boxed()
             }
-            LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
+            LogFormat::Json => fmt::layer()
+                .fmt_fields(JsonFields::new())
+                .event_format(JsonLines)
+                .with_writer(io::stderr)
+                .boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).try_init()?;
         Ok(handle)

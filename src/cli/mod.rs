@@ -8,6 +8,7 @@ mod decode;
 #[cfg(feature = "demo")]
 mod demo;
 mod import;
+mod json_lines;
 mod logging;
 mod one_device;
 mod read;

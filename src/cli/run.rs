@@ -4,11 +4,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, ConfigArgs, runtime};
+use crate::bridge::config::{Config, load_file};
 use crate::bridge::supervisor::Bridge;
 
 /// Runs the bridge. SIGHUP reads the configuration again; SIGTERM and SIGINT drain, a second one ends at once.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
-    let config = args.load()?;
+    let config = load(args)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
@@ -40,4 +41,14 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
     // A name that is being resolved can't be cancelled, and is not to be waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Loads the configuration; its problems go where everything else of a service is told: to the log.
+fn load(args: &ConfigArgs) -> Result<Config, CommandError> {
+    let loaded = load_file(&args.config).map_err(|problems| {
+        problems.0.iter().for_each(|problem| tracing::error!(code = %problem.code, "{problem}"));
+        CommandError::Configuration
+    })?;
+    loaded.warnings.iter().for_each(|problem| tracing::warn!(code = %problem.code, "{problem}"));
+    Ok(loaded.config)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::Instrument;
 
 use super::answer::Answer;
 use super::memory::{Memory, Outcome, Seen};
@@ -106,10 +107,12 @@ impl ControlPlane {
             }
             Ok(Admitted::Run { verb, ask, interims, noted, permit }) => {
                 let plane = Arc::clone(self);
-                tokio::spawn(async move {
+                let span = tracing::info_span!("request", transaction);
+                let running = async move {
                     plane.run(verb, ask, interims, noted, begun, &reply).await;
                     drop(permit);
-                });
+                };
+                tokio::spawn(running.instrument(span));
             }
             Ok(Admitted::Again { outcome, deadline, permit }) => {
                 let plane = Arc::clone(self);

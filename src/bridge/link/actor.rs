@@ -7,15 +7,17 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::counters::Counters;
 use super::failure::{Failure, Subject};
 use super::meter::Meter;
 use super::open::{LinkDriver, open_link};
-use super::order::Order;
+use super::order::Ordered;
 use super::station::{Changes, Station, StationGroup, locked_out};
 use super::visit::{Found, Visited, none_of, read_values};
 use crate::bridge::backoff::Backoff;
+use crate::bridge::config::Name;
 use crate::bridge::config::document::device::Interface;
 use crate::bridge::config::model::{Config, Connection, Device, Group, Hold, Link, Persistence, Value};
 use crate::bridge::health::{Condition, LinkHealth};
@@ -63,10 +65,12 @@ pub struct LinkActor {
     pub(super) pause: Backoff,
     last_failure: Option<Report>,
     slept_until: WallMillis,
+    /// Since the actor began.
+    visits: u64,
 }
 
 /// The receiving end of a link's orders. It outlives an actor that panics.
-pub type OrderQueue = Arc<Mutex<mpsc::Receiver<Order>>>;
+pub type OrderQueue = Arc<Mutex<mpsc::Receiver<Ordered>>>;
 
 impl LinkActor {
     /// The actor of a connection with all its devices; `None` where it has none.
@@ -107,6 +111,7 @@ impl LinkActor {
             pause: Backoff::link(),
             last_failure: None,
             slept_until: now,
+            visits: 0,
         })
     }
 
@@ -116,7 +121,7 @@ impl LinkActor {
         while !stop.is_cancelled() {
             self.health.set_queued(orders.len() as u64);
             if let Ok(order) = orders.try_recv() {
-                within_reason(self.serve(order), &stop).await;
+                self.serve_ordered(order, &stop).await;
                 continue;
             }
             let now = wall_now();
@@ -125,7 +130,8 @@ impl LinkActor {
             }
             let deadline = match self.schedule.next(now) {
                 Next::Now(visit) => {
-                    within_reason(self.visit(visit), &stop).await;
+                    let span = self.span_of(&visit);
+                    within_reason(self.visit(visit).instrument(span), &stop).await;
                     continue;
                 }
                 Next::NotBefore(at) => Some(sleep_time(at, now)),
@@ -140,11 +146,19 @@ impl LinkActor {
                 () = self.listen() => None,
             };
             if let Some(order) = ordered {
-                within_reason(self.serve(order), &stop).await;
+                self.serve_ordered(order, &stop).await;
             }
         }
         let _ = tokio::time::timeout(LEAVE_TIME, self.leave_current()).await;
         self.close_port().await;
+    }
+
+    async fn serve_ordered(&mut self, Ordered { order, asked_in }: Ordered, stop: &CancellationToken) {
+        let device = order.device().map(Name::as_str);
+        let link = self.connection.name.as_str();
+        // Below the request's span, which knows the transaction and not the link.
+        let span = asked_in.in_scope(|| tracing::info_span!("order", link, device));
+        within_reason(self.serve(order).instrument(span), stop).await;
     }
 
     /// Hears what the meter says unasked while nothing is due; returns when the port is gone, or back.
@@ -168,6 +182,13 @@ impl LinkActor {
                 }
             }
         }
+    }
+
+    /// What log lines of a visit have in common.
+    fn span_of(&mut self, visit: &Visit) -> tracing::Span {
+        self.visits += 1;
+        let device = self.stations.get(visit.station).map(|station| station.device.name.as_str());
+        tracing::info_span!("visit", device, transaction = format_args!("poll-{}", self.visits))
     }
 
     /// Waits for a serial port that was unplugged; then there is no reason to leave the link alone any more.

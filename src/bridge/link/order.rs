@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use super::visit::Found;
 use crate::bridge::config::Name;
@@ -57,6 +58,27 @@ pub enum Order {
     },
 }
 
+/// An order on its way.
+#[derive(Debug)]
+pub struct Ordered {
+    /// The order.
+    pub order: Order,
+    /// The log's span in which it was asked for.
+    pub asked_in: Span,
+}
+
+impl Order {
+    /// The device that it is about, if it is about one.
+    #[must_use]
+    pub const fn device(&self) -> Option<&Name> {
+        match self {
+            Self::Read { device, .. } | Self::Reconnect { device, .. } => Some(device),
+            Self::SetActivity { device, .. } => device.as_ref(),
+            Self::Reconfigure { .. } => None,
+        }
+    }
+}
+
 /// Who asks, and until when.
 #[derive(Debug)]
 pub struct Ask<T> {
@@ -81,7 +103,7 @@ pub struct Answers {
 
 /// The way to a link's actor.
 #[derive(Clone, Debug)]
-pub struct Orders(mpsc::Sender<Order>);
+pub struct Orders(mpsc::Sender<Ordered>);
 
 impl<T> Ask<T> {
     /// Whether the answer is still waited for. If it is too late, that is the answer.
@@ -108,7 +130,7 @@ impl<T> Ask<T> {
 impl Orders {
     /// A queue, and its end that the actor holds.
     #[must_use]
-    pub fn queue() -> (Self, mpsc::Receiver<Order>) {
+    pub fn queue() -> (Self, mpsc::Receiver<Ordered>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(sender), receiver)
     }
@@ -120,7 +142,8 @@ impl Orders {
     /// link answers.
     pub async fn ask<T>(&self, deadline: Instant, order: impl FnOnce(Ask<T>) -> Order) -> Result<T, Report> {
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(order(Ask { deadline, reply })).map_err(|error| match error {
+        let order = Ordered { order: order(Ask { deadline, reply }), asked_in: Span::current() };
+        self.0.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Report::new(Code::Busy, Layer::Control, "too many requests wait for this link")
             }
@@ -166,7 +189,9 @@ mod tests {
         for ask in waiting {
             assert_eq!(ask.await.unwrap().unwrap_err().code, Code::Expired);
         }
-        let Some(Order::Reconnect { ask, .. }) = receiver.recv().await else { panic!("an order") };
+        let Some(Ordered { order: Order::Reconnect { ask, .. }, .. }) = receiver.recv().await else {
+            panic!("an order")
+        };
         assert!(ask.still_waits(Instant::now()).is_none(), "nobody waits any more");
         drop(receiver);
         assert_eq!(orders.ask(soon, reconnect).await.unwrap_err().code, Code::LinkDown);
