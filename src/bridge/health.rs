@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 
 use super::reading::snapshot::Outcome;
@@ -12,11 +13,34 @@ use super::reading::status::{LinkState, PollCounts};
 use crate::error::Code;
 
 /// What one link actor counts. Shared with whoever asks for the health.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LinkHealth {
     name: String,
     inner: Mutex<Counts>,
     requests: AtomicU64,
+    read_times: Histogram,
+}
+
+/// Bounds of the buckets of read times, in seconds: from a TCP meter next door to a profile over 300 baud.
+const READ_TIMES: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// What a link had counted at one moment.
+#[derive(Clone, Debug)]
+pub struct LinkSample<'a> {
+    /// Name of the connection.
+    pub name: &'a str,
+    /// Whether it is open.
+    pub state: LinkState,
+    /// Whether its last visit went well.
+    pub condition: Condition,
+    /// Group readings.
+    pub polls: PollCounts,
+    /// Failures.
+    pub errors: BTreeMap<Code, u64>,
+    /// Requests that wait.
+    pub queued: u64,
+    /// Invocation counters left, by device.
+    pub headroom: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +49,7 @@ struct Counts {
     condition: Condition,
     polls: PollCounts,
     errors: BTreeMap<Code, u64>,
+    headroom: BTreeMap<String, u32>,
 }
 
 /// Whether the last visit on a link went well.
@@ -41,7 +66,49 @@ impl LinkHealth {
     /// Counters of the connection `name`, all zero.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+        Self {
+            name: name.to_owned(),
+            inner: Mutex::default(),
+            requests: AtomicU64::default(),
+            read_times: Histogram::new(READ_TIMES),
+        }
+    }
+
+    /// Name of the connection.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Durations of visits that reached their meter, in seconds.
+    #[must_use]
+    pub const fn read_times(&self) -> &Histogram {
+        &self.read_times
+    }
+
+    /// Everything else, as it is now.
+    #[must_use]
+    pub fn sample(&self) -> LinkSample<'_> {
+        let queued = self.requests.load(Ordering::Relaxed);
+        self.with(|counts| LinkSample {
+            name: &self.name,
+            state: counts.state,
+            condition: counts.condition,
+            polls: counts.polls,
+            errors: counts.errors.clone(),
+            queued,
+            headroom: counts.headroom.clone(),
+        })
+    }
+
+    /// A visit reached its meter and took so long.
+    pub fn count_read(&self, duration: Duration) {
+        self.read_times.observe(duration.as_secs_f64());
+    }
+
+    /// So many values of the meter's invocation counter are left.
+    pub fn set_headroom(&self, device: &str, left: u32) {
+        self.with(|counts| counts.headroom.insert(device.to_owned(), left));
     }
 
     /// The link's state changed.

@@ -1,16 +1,18 @@
 //! What the parts of a running bridge share, and what the bridge says of itself: info, inventories, health, events.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use tokio::sync::watch;
 
 use super::config::Config;
 use super::health::{Health, OutboxHealth};
 use super::links::Links;
+use super::metrics::Scrape;
 use super::outlet::{Event, Outlet};
-use super::publisher::PublisherHandle;
+use super::publisher::{MqttState, PublisherHandle};
 use super::reading::json::Json as Payload;
 use super::reading::status::Severity;
 use super::seq::Sequence;
@@ -25,7 +27,7 @@ pub struct Hub {
     pub publisher: PublisherHandle,
     /// Numbers of messages.
     pub sequence: Arc<Sequence>,
-    current: RwLock<Current>,
+    current: watch::Sender<Current>,
     started: Timestamp,
     began: Instant,
 }
@@ -49,7 +51,7 @@ impl Hub {
             links,
             publisher,
             sequence,
-            current: RwLock::new(current),
+            current: watch::Sender::new(current),
             started: Timestamp::now(),
             began: Instant::now(),
         }
@@ -58,12 +60,18 @@ impl Hub {
     /// The configuration in force.
     #[must_use]
     pub fn current(&self) -> Current {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.borrow().clone()
+    }
+
+    /// The configuration in force, now and whenever it changes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Current> {
+        self.current.subscribe()
     }
 
     /// Another configuration is in force from now on.
     pub fn set_current(&self, current: Current) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        self.current.send_replace(current);
     }
 
     /// Publishes an event of the bridge; `data` is an object.
@@ -128,5 +136,23 @@ impl Hub {
     pub fn say_health(&self) {
         let outlet = self.current().outlet;
         outlet.state(&outlet.topics().bridge_health(), &self.health());
+    }
+
+    /// The connection to the broker.
+    #[must_use]
+    pub fn mqtt(&self) -> MqttState {
+        self.publisher.mqtt_state().borrow().clone()
+    }
+
+    /// Everything that is counted, for metrics.
+    #[must_use]
+    pub fn scrape(&self) -> Scrape {
+        Scrape {
+            gateway: self.current().outlet.gateway().to_owned(),
+            uptime: self.began.elapsed(),
+            links: self.links.healths(),
+            publisher: self.publisher.stats(),
+            mqtt: self.mqtt(),
+        }
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::publisher_settings;
 use super::config::Config;
 use super::control::{ControlPlane, serve_mqtt};
+use super::http;
 use super::hub::{Current, Hub};
 use super::link::meter::Counters;
 use super::links::{Links, Situation};
@@ -118,6 +119,7 @@ impl Bridge {
         helpers.spawn(serve_mqtt(plane, self.publisher.requests));
         helpers.spawn(guard(Arc::clone(&self.keeper)));
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
+        helpers.spawn(http::serve_as_configured(Arc::clone(hub)));
         let mut mqtt = hub.publisher.mqtt_state();
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
         let mut looks = tokio::time::interval(HEALTH_LOOK);

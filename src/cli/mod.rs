@@ -7,6 +7,7 @@ mod check;
 mod decode;
 #[cfg(feature = "demo")]
 mod demo;
+mod healthcheck;
 mod import;
 mod json_lines;
 mod logging;
@@ -70,6 +71,8 @@ enum Command {
     Test(test::TestArgs),
     /// List the objects of a meter.
     Scan(scan::ScanArgs),
+    /// Ask the running bridge whether the broker has accepted it: exit 0 if so, else 1. For containers.
+    Healthcheck(ConfigArgs),
     /// Print a JSON Schema: of the configuration, or of a payload.
     Schema(schema::SchemaArgs),
 }
@@ -147,6 +150,7 @@ fn perform(command: &Command) -> Result<(), CommandError> {
         Command::Decode(args) => decode::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Import(args) => import::run(args),
+        Command::Healthcheck(args) => healthcheck::run(args),
         Command::Schema(args) => schema::run(args),
     }
 }

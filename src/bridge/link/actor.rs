@@ -230,7 +230,8 @@ impl LinkActor {
             },
         };
         let ts = Timestamp::now();
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration = begun.elapsed();
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let error = ended.error().cloned();
         let mut found = found.into_iter();
         let mut worst = Outcome::Ok;
@@ -253,6 +254,18 @@ impl LinkActor {
         self.announce(&device, changes, error.as_ref()).await;
         self.after_visit(visit.station).await;
         self.say_status(visit.station);
+        self.measure(visit.station, &ended, duration);
+    }
+
+    fn measure(&self, index: usize, ended: &Ended, duration: Duration) {
+        if matches!(ended, Ended::Visited(_)) {
+            self.health.count_read(duration);
+        }
+        if let Some(Station { device, status, .. }) = self.stations.get(index)
+            && let Some(counter) = &status.invocation_counter
+        {
+            self.health.set_headroom(device.name.as_str(), counter.remaining);
+        }
     }
 
     /// Why the meter is left alone in this cycle, if so.
