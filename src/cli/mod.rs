@@ -11,6 +11,7 @@ mod healthcheck;
 mod import;
 mod json_lines;
 mod logging;
+mod notify;
 mod one_device;
 mod read;
 mod results;

@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::notify::ServiceManager;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::{Config, load_file};
 use crate::bridge::supervisor::Bridge;
@@ -22,18 +23,23 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
                 reload.notify_one();
             }
         });
+        let manager = ServiceManager::from_environment();
+        manager.ready();
         let stop = CancellationToken::new();
         let running = bridge.run(stop.clone());
         tokio::pin!(running);
         tokio::select! {
             () = &mut running => return Ok(()),
+            () = manager.keep_alive() => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping: links take leave, messages are sent; a second signal ends at once");
+        manager.stopping();
         stop.cancel();
         tokio::select! {
             () = &mut running => Ok(()),
+            () = manager.keep_alive() => Ok(()),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }
