@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use support::bridge::RunningBridge;
-use support::mosquitto::Mosquitto;
+use support::mosquitto::{Mosquitto, PATIENCE};
 use support::paho::Paho;
 use support::peer_meter::PeerMeter;
 
@@ -15,7 +17,11 @@ fn config(broker: &Mosquitto, version: &str, meter: u16) -> String {
         "
 gateway: g
 state_dir: STATE
-mqtt: {{ url: {url}, protocol: '{version}', response_topics: ['scada/#'] }}
+mqtt:
+  url: {url}
+  protocol: '{version}'
+  response_topics: ['scada/#']
+  control: {{ allow: [config, test, test_inline, read, device, poll, profile, job, log_level, health_check, restart] }}
 connections: [{{ name: line, host: 127.0.0.1, port: {meter}, persistent: true }}]
 devices:
   - {{ name: meter, connection: line, interface: wrapper, access_security: low, password: Tops3cret, client_address: 1 }}
@@ -74,5 +80,51 @@ fn health_configuration_and_values_in_both_versions() {
         let snapshots = paho.request("read", json!({ "group": "fast" }));
         assert_eq!(snapshots["data"]["snapshots"][0]["values"]["energy"]["quality"], "good", "{snapshots}");
         assert_eq!(snapshots["status"], "ok", "{snapshots}");
+    }
+}
+
+#[test]
+fn tests_pauses_jobs_and_the_log_in_both_versions() {
+    let Some(meter) = meter(10) else { return };
+    for version in VERSIONS {
+        let broker = Mosquitto::start();
+        let paho = Paho::start(broker.port(), version, "dlms/g", &[]);
+        let bridge = RunningBridge::start(&config(&broker, version, meter.port()));
+        paho.event("started");
+
+        let tested = paho.request("test/device", json!({ "device": "meter" }));
+        assert_eq!((&tested["status"], &tested["data"]["ok"]), (&json!("ok"), &json!(true)), "{tested}");
+        assert!(tested["data"]["identity"]["logical_device_name"].is_string(), "{tested}");
+        let refused = paho.request(
+            "test/device",
+            json!({ "device": { "name": "other", "connection": "line", "interface": "wrapper", "client_address": 1,
+                "access_security": "low", "password": "wrong" } }),
+        );
+        assert_eq!(refused["error"]["code"], "AARE_REJECTED", "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("refused the password"), "{refused}");
+        let group = paho.request("test/group", json!({ "group": "fast" }));
+        assert_eq!(group["data"]["snapshots"][0]["values"]["energy"]["quality"], "good", "{group}");
+
+        let paused = paho.request("poll/pause", json!({ "device": "meter" }));
+        assert_eq!(paused["data"]["polls"], 1, "{paused}");
+        let resumed = paho.request("poll/resume", json!({ "device": "meter" }));
+        assert_eq!(resumed["data"]["polls"], 1, "{resumed}");
+        assert_eq!(paho.request("job/list", json!({}))["data"], json!({ "jobs": [] }));
+        let unknown = paho.request("job/cancel", json!({ "job": "job-7" }));
+        assert_eq!(unknown["error"]["code"], "UNKNOWN_NAME", "{unknown}");
+
+        let louder = paho.request("log_level", json!({ "level": "debug", "for": "2s" }));
+        assert_eq!(louder["status"], "ok", "{louder}");
+        bridge.until_logged("the usual log level is back");
+        assert_eq!(paho.request("restart", json!({}))["status"], "ok");
+        bridge.until_logged("starting anew on request");
+        // Until it is back nobody hears a request.
+        let starts = || paho.of("bridge/event").iter().filter(|it| it.json()["type"] == "started").count();
+        let begun = Instant::now();
+        while starts() < 2 {
+            assert!(begun.elapsed() < PATIENCE, "the bridge does not come back");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(paho.request("device/reconnect", json!({ "device": "meter" }))["status"], "ok");
     }
 }

@@ -119,6 +119,12 @@ impl Links {
         orders.ask(deadline, |ask| Order::Reconfigure { config, outlet, ask }).await
     }
 
+    /// Where invocation counters are kept.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// The way to a link.
     #[must_use]
     pub fn orders(&self, name: &Name) -> Option<Orders> {

@@ -11,6 +11,7 @@ pub mod hub;
 pub mod import;
 pub mod link;
 pub mod links;
+pub mod log_level;
 pub mod metrics;
 pub mod on_demand;
 pub mod orphans;

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::publisher_settings;
 use super::config::Config;
-use super::control::{ControlPlane, serve_mqtt};
+use super::control::{ControlPlane, ControlSocket, serve_mqtt};
 use super::http;
 use super::hub::{Current, Hub};
 use super::link::meter::Counters;
 use super::links::{Links, Situation};
+use super::log_level::LogLevel;
 use super::orphans::{self, Known};
 use super::outbox::{Limits, MemoryOutbox, WhenFull};
 use super::outlet::Outlet;
@@ -44,7 +45,8 @@ pub struct Bridge {
     publishing: CancellationToken,
     keeper: SharedKeeper,
     reload: Arc<Notify>,
-    _state_dir: StateDir,
+    log_level: LogLevel,
+    state_dir: StateDir,
 }
 
 impl Bridge {
@@ -88,7 +90,8 @@ impl Bridge {
         let hub = Arc::new(Hub::new(current, links, publisher.handle.clone(), sequence));
         let keeper = Arc::new(Mutex::new(Keeper::new(prepared, Arc::clone(&hub))));
         let reload = Arc::new(Notify::new());
-        Ok(Self { hub, publisher, publishing, keeper, reload, _state_dir: state_dir })
+        let log_level = LogLevel::fixed();
+        Ok(Self { hub, publisher, publishing, keeper, reload, log_level, state_dir })
     }
 
     /// The way to the broker.
@@ -103,8 +106,14 @@ impl Bridge {
         Arc::clone(&self.reload)
     }
 
-    /// Polls until `stop`, then drains: links first, then the outbox, `offline` last.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Lets requests change the level of the log.
+    #[must_use]
+    pub fn with_log_level(self, log_level: LogLevel) -> Self {
+        Self { log_level, ..self }
+    }
+
+    /// Polls until `stop`, or until a restart is asked for, then drains: links first, then the outbox, `offline` last.
+    pub async fn run(self, stop: CancellationToken) -> Ended {
         let hub = &self.hub;
         let Current { config, outlet, .. } = hub.current();
         orphans::clear(&config, outlet.topics(), &hub.publisher, Known::Nothing);
@@ -114,8 +123,18 @@ impl Bridge {
         hub.event("started", Severity::Info, Payload::Object(details.into())).await;
         hub.links.start_all();
         self.keeper.lock().await.say_start().await;
-        let plane = ControlPlane::new(Arc::clone(hub), Arc::clone(&self.keeper));
+        let restart = Arc::new(Notify::new());
+        let plane = ControlPlane::new(
+            Arc::clone(hub),
+            Arc::clone(&self.keeper),
+            self.log_level,
+            Arc::clone(&restart),
+        );
         let mut helpers = JoinSet::new();
+        match ControlSocket::bind(self.state_dir.path()) {
+            Ok(socket) => drop(helpers.spawn(socket.serve(Arc::clone(&plane)))),
+            Err(error) => tracing::warn!(%error, "there is no control socket"),
+        }
         helpers.spawn(serve_mqtt(plane, self.publisher.requests));
         helpers.spawn(guard(Arc::clone(&self.keeper)));
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
@@ -124,9 +143,10 @@ impl Bridge {
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
         let mut looks = tokio::time::interval(HEALTH_LOOK);
         let mut said = hub.health().status;
-        loop {
+        let ended = loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Ended::Stopped,
+                () = restart.notified() => break Ended::Restart,
                 _ = ticks.tick() => hub.say_health(),
                 _ = looks.tick() => {
                     let status = hub.health().status;
@@ -137,12 +157,12 @@ impl Bridge {
                 }
                 changed = mqtt.changed() => {
                     if changed.is_err() {
-                        break;
+                        break Ended::Stopped;
                     }
                     hub.say_info();
                 }
             }
-        }
+        };
         // A change under way is brought to its end, and none begins any more.
         let _last = self.keeper.lock().await;
         helpers.shutdown().await;
@@ -154,7 +174,17 @@ impl Bridge {
         }
         self.publishing.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.publisher.task).await;
+        ended
     }
+}
+
+/// Why a bridge has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was to stop.
+    Stopped,
+    /// It is to be made anew.
+    Restart,
 }
 
 fn outbox(config: &Config) -> MemoryOutbox {

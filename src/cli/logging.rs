@@ -1,13 +1,16 @@
 //! Logs: to stderr, as text or JSON, at a level that can be changed while running.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, fmt, reload};
+
+use crate::bridge::log_level::LogLevel;
 
 use super::json_lines::JsonLines;
 
@@ -31,15 +34,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Changes the level of a running process.
-pub(super) type LevelHandle = reload::Handle<EnvFilter, Registry>;
-
 impl Logging {
     /// Starts logging. `usual` is the level where nobody names one.
     ///
     /// # Errors
     /// Directives that cannot be read.
-    pub(super) fn start(&self, usual: &str) -> anyhow::Result<LevelHandle> {
+    pub(super) fn start(&self, usual: &str) -> anyhow::Result<LogLevel> {
         let from_environment = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
         let directives = from_environment.as_deref().or(self.log_level.as_deref()).unwrap_or(usual);
         let filter = EnvFilter::try_new(directives)?;
@@ -55,6 +55,10 @@ impl Logging {
                 .boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).try_init()?;
-        Ok(handle)
+        let set = move |directives: &str| {
+            let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+            handle.reload(filter).map_err(|error| error.to_string())
+        };
+        Ok(LogLevel::new(directives, Arc::new(set)))
     }
 }

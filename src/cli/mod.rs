@@ -21,6 +21,7 @@ mod schema;
 mod sim;
 mod test;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ use clap::{Args, Parser, Subcommand};
 pub use logging::{LogFormat, Logging};
 
 use crate::bridge::config::{Config, load_file};
+use crate::bridge::log_level::LogLevel;
 use crate::error::Report;
 
 /// Done.
@@ -129,21 +131,24 @@ pub fn main() -> ExitCode {
         Command::Demo(_) => "warn,rumqttd=off",
         _ => "warn",
     };
-    if let Err(error) = cli.logging.start(usual) {
-        eprintln!("dlms2mqtt: {error}");
-        return ExitCode::from(EXIT_USAGE);
-    }
+    let log_level = match cli.logging.start(usual) {
+        Ok(log_level) => log_level,
+        Err(error) => {
+            eprintln!("dlms2mqtt: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     // A panic has said itself on stderr; its exit code is ours to choose.
-    let outcome = std::panic::catch_unwind(|| perform(&cli.command));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| perform(&cli.command, &log_level)));
     let outcome = outcome.unwrap_or_else(|_| Err(CommandError::Fault(anyhow::anyhow!("a panic: see above"))));
     exit_code(outcome)
 }
 
-fn perform(command: &Command) -> Result<(), CommandError> {
+fn perform(command: &Command, log_level: &LogLevel) -> Result<(), CommandError> {
     match command {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, log_level),
         Command::Check(args) => check::run(args),
         Command::Read(args) => read::run(args),
         Command::Test(args) => test::run(args),

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use dlms2mqtt::bridge::config::load_file;
-use dlms2mqtt::bridge::supervisor::Bridge;
+use dlms2mqtt::bridge::supervisor::{Bridge, Ended};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -103,7 +103,7 @@ impl Site {
 /// A running bridge; cut off without ceremony when dropped.
 pub(crate) struct Gateway {
     stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
+    task: Option<JoinHandle<Ended>>,
 }
 
 impl Gateway {

@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::Instrument;
 
 use super::answer::Answer;
+use super::jobs::Jobs;
 use super::memory::{Memory, Outcome, Seen};
-use super::request::{Refusal, Request};
+use super::request::{Refusal, Request, USUAL_TIME};
+use super::verbs::poll::Pauses;
+use super::verbs::test::Budget;
 use super::verbs::{self, Verb};
 use crate::bridge::config::model::Control;
 use crate::bridge::hub::Hub;
+use crate::bridge::log_level::LogLevel;
 use crate::bridge::reload::SharedKeeper;
 use crate::error::{Code, Layer, Report};
 
@@ -46,7 +50,10 @@ pub struct Arrived {
 /// Where answers go.
 pub trait ReplyTo: Send + Sync {
     /// Sends one; `until` is when nobody waits for it any more.
-    fn reply(&self, answer: Bytes, until: Instant) -> impl Future<Output = ()> + Send;
+    ///
+    /// # Errors
+    /// Why this answer cannot be sent, where another one could.
+    fn reply(&self, answer: Bytes, until: Instant) -> impl Future<Output = Result<(), Report>> + Send;
 }
 
 /// A request that is allowed, remembered, and in time.
@@ -56,7 +63,6 @@ pub(super) struct Ask {
     pub(super) caller: Caller,
     pub(super) deadline: Instant,
     /// For an answer ahead of the final one.
-    #[expect(dead_code, reason = "jobs answer twice")]
     pub(super) interim: mpsc::Sender<Answer>,
 }
 
@@ -77,6 +83,13 @@ pub struct ControlPlane {
     pub(super) hub: Arc<Hub>,
     /// The configuration.
     pub(super) keeper: SharedKeeper,
+    /// The log.
+    pub(super) log_level: LogLevel,
+    /// Has everything made anew.
+    pub(super) restart: Arc<Notify>,
+    pub(super) jobs: Jobs,
+    pub(super) pauses: Pauses,
+    pub(super) budget: Budget,
     memory: Mutex<Memory>,
     at_once: Arc<Semaphore>,
 }
@@ -84,10 +97,15 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// The control plane of a running bridge.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, keeper: SharedKeeper) -> Arc<Self> {
+    pub fn new(hub: Arc<Hub>, keeper: SharedKeeper, log_level: LogLevel, restart: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             hub,
             keeper,
+            log_level,
+            restart,
+            jobs: Jobs::default(),
+            pauses: Pauses::default(),
+            budget: Budget::default(),
             memory: Mutex::default(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         })
@@ -103,7 +121,7 @@ impl ControlPlane {
         match self.admit(arrived) {
             Err(report) => {
                 let payload = self.payload(&report.into(), transaction.as_deref(), begun);
-                reply.reply(payload, begun + super::request::USUAL_TIME).await;
+                send(&reply, payload).await;
             }
             Ok(Admitted::Run { verb, ask, interims, noted, permit }) => {
                 let plane = Arc::clone(self);
@@ -183,14 +201,13 @@ impl ControlPlane {
         reply: &impl ReplyTo,
     ) {
         let transaction = ask.request.transaction.clone();
-        let deadline = ask.deadline;
         let plane = Arc::clone(self);
         // In a task of its own: a fault of ours costs this request an answer of INTERNAL and nothing more.
         let mut work = tokio::spawn(async move { verbs::run(&plane, verb, ask).await });
         let ran = loop {
             tokio::select! {
                 Some(interim) = interims.recv() => {
-                    reply.reply(self.payload(&interim, transaction.as_deref(), begun), deadline).await;
+                    send(reply, self.payload(&interim, transaction.as_deref(), begun)).await;
                 }
                 ran = &mut work => break ran.unwrap_or_else(|error| {
                     tracing::error!(%verb, %error, "a control request failed");
@@ -198,11 +215,16 @@ impl ControlPlane {
                 }),
             }
         };
-        let payload = self.payload(&ran.answer, transaction.as_deref(), begun);
-        if let (Some(transaction), Some(noted)) = (&transaction, &noted) {
-            self.memory().answered(transaction, noted, payload.clone());
+        let mut payload = self.payload(&ran.answer, transaction.as_deref(), begun);
+        if let Err(report) = reply.reply(payload.clone(), Instant::now() + USUAL_TIME).await {
+            // A smaller one goes: nobody is left without an answer.
+            let answer = Answer { job: ran.answer.job.clone(), ..Answer::from(report) };
+            payload = self.payload(&answer, transaction.as_deref(), begun);
+            send(reply, payload.clone()).await;
         }
-        reply.reply(payload, Instant::now() + super::request::USUAL_TIME).await;
+        if let (Some(transaction), Some(noted)) = (&transaction, &noted) {
+            self.memory().answered(transaction, noted, payload);
+        }
         if let Some(then) = ran.then {
             self.hub.publisher.replies_sent(REPLY_TIME).await;
             then.await;
@@ -237,7 +259,7 @@ impl ControlPlane {
             Err(_) => return,
         };
         let payload = report.unwrap_or_else(|report| self.payload(&report.into(), transaction, begun));
-        reply.reply(payload, Instant::now() + super::request::USUAL_TIME).await;
+        send(reply, payload).await;
     }
 
     fn payload(&self, answer: &Answer, transaction: Option<&str>, begun: Instant) -> Bytes {
@@ -248,6 +270,12 @@ impl ControlPlane {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn send(reply: &impl ReplyTo, payload: Bytes) {
+    if let Err(report) = reply.reply(payload, Instant::now() + USUAL_TIME).await {
+        tracing::warn!(%report, "an answer cannot be sent");
     }
 }
 

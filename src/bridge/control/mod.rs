@@ -8,14 +8,17 @@
 
 pub mod answer;
 pub mod dispatch;
+mod jobs;
 mod memory;
 mod mqtt;
 pub mod request;
 mod response_topic;
+mod socket;
 mod verbs;
 
 pub use answer::{Answer, Status};
-pub use dispatch::{Caller, ControlPlane};
+pub use dispatch::{Arrived, Caller, ControlPlane, ReplyTo};
 pub use mqtt::serve_mqtt;
 pub use request::{Refusal, Request};
+pub use socket::{ControlSocket, socket_path};
 pub use verbs::Verb;

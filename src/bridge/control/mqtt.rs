@@ -72,7 +72,7 @@ struct ToTopics {
 }
 
 impl ReplyTo for ToTopics {
-    async fn reply(&self, answer: Bytes, until: Instant) {
+    async fn reply(&self, answer: Bytes, until: Instant) -> Result<(), Report> {
         for topic in &self.topics {
             let reply = Reply {
                 topic: Topic::clone(topic),
@@ -80,9 +80,8 @@ impl ReplyTo for ToTopics {
                 deadline: until,
                 correlation_data: self.correlation_data.clone(),
             };
-            if let Err(error) = self.publisher.reply(reply) {
-                tracing::warn!(%topic, %error, "an answer cannot be published");
-            }
+            self.publisher.reply(reply).map_err(|error| error.report())?;
         }
+        Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub struct LinkActor {
     pub(super) outlet: Outlet,
     pub(super) health: Arc<LinkHealth>,
     pub(super) counters: Counters,
-    port: Option<LinkDriver>,
+    pub(super) port: Option<LinkDriver>,
     /// The station that answered last over the open port, and when.
     pub(super) heard: Option<(usize, Instant)>,
     /// The serial port is unplugged.
@@ -313,7 +313,7 @@ impl LinkActor {
         outcome.and_then(|visited| if nothing_good(&visited.found) { Err(failure) } else { Ok(visited) })
     }
 
-    async fn visit_once(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+    pub(super) async fn visit_once(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
         if self.current.is_some_and(|current| current != index) {
             self.leave_current().await;
         }
@@ -372,7 +372,7 @@ impl LinkActor {
     }
 
     /// Leaves the link in a state from which the next visit can start.
-    async fn recover(&mut self, index: usize, failure: &Failure) {
+    pub(super) async fn recover(&mut self, index: usize, failure: &Failure) {
         let Some(Station { meter: Ok(meter), .. }) = self.stations.get(index) else { return };
         match failure.recovery {
             // The neighbours are well: a silent meter is no reason to take their line down.

@@ -9,9 +9,11 @@ use tracing::Span;
 
 use super::visit::Found;
 use crate::bridge::config::Name;
-use crate::bridge::config::model::{Config, Value};
+use crate::bridge::config::model::{Config, Connection, Device, Value};
 use crate::bridge::outlet::Outlet;
+use crate::bridge::probe::{Probe, Reading};
 use crate::bridge::schedule::Activity;
+use crate::cosem::object_list::ObjectList;
 use crate::error::{Code, Layer, Report};
 
 /// Orders that may wait for one link; further ones are answered `BUSY`.
@@ -28,6 +30,20 @@ pub enum Order {
         values: Vec<Value>,
         /// Who asks.
         ask: Ask<Answers>,
+    },
+    /// Read the objects that a meter shows.
+    Scan {
+        /// The device.
+        device: Name,
+        /// Who asks.
+        ask: Ask<Scanned>,
+    },
+    /// Test something on this line.
+    Test {
+        /// What is tested.
+        subject: Subject,
+        /// Who asks.
+        ask: Ask<(Probe, Option<Reading>)>,
     },
     /// Stop polling, or go on.
     SetActivity {
@@ -70,11 +86,14 @@ pub struct Ordered {
 impl Order {
     /// The device that it is about, if it is about one.
     #[must_use]
-    pub const fn device(&self) -> Option<&Name> {
+    pub fn device(&self) -> Option<&Name> {
         match self {
-            Self::Read { device, .. } | Self::Reconnect { device, .. } => Some(device),
+            Self::Read { device, .. } | Self::Scan { device, .. } | Self::Reconnect { device, .. } => {
+                Some(device)
+            }
+            Self::Test { subject: Subject::Device { device, .. }, .. } => Some(&device.name),
             Self::SetActivity { device, .. } => device.as_ref(),
-            Self::Reconfigure { .. } => None,
+            Self::Test { subject: Subject::Connection(_), .. } | Self::Reconfigure { .. } => None,
         }
     }
 }
@@ -99,6 +118,39 @@ pub struct Answers {
     pub duration_ms: u64,
     /// What broke the visit off.
     pub broken: Option<Report>,
+}
+
+impl Answers {
+    /// What was not even tried.
+    #[must_use]
+    pub fn nothing(found: Vec<Found>) -> Self {
+        Self { serial: None, found, ts: Timestamp::now(), duration_ms: 0, broken: None }
+    }
+}
+
+/// The objects of a meter.
+#[derive(Debug)]
+pub struct Scanned {
+    /// The meter's serial number, where it is known.
+    pub serial: Option<String>,
+    /// What its association shows.
+    pub objects: ObjectList,
+}
+
+/// What is tested: configured, or only to be.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A connection alone.
+    Connection(Arc<Connection>),
+    /// A device, with values to read of it.
+    Device {
+        /// The device.
+        device: Arc<Device>,
+        /// Its connection.
+        connection: Arc<Connection>,
+        /// The values.
+        values: Vec<Value>,
+    },
 }
 
 /// The way to a link's actor.

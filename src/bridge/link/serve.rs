@@ -6,14 +6,16 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::actor::{LinkActor, millis, station_groups, wall_now};
+use super::failure::Failure;
 use super::meter::Meter;
-use super::order::{Answers, Order};
+use super::order::{Answers, Order, Scanned, Subject};
 use super::station::Station;
 use super::visit::Visited;
 use crate::bridge::config::Name;
 use crate::bridge::config::diff::{Action, device_action};
 use crate::bridge::config::model::{Config, Value};
 use crate::bridge::outlet::Outlet;
+use crate::bridge::probe::{Probe, Reading, test_connection, test_device};
 use crate::bridge::schedule::{Activity, Schedule};
 use crate::client::ClientError;
 use crate::error::{Code, Layer, Report};
@@ -26,6 +28,14 @@ impl LinkActor {
             Order::Read { device, values, ask } => {
                 let Some(ask) = ask.still_waits(now) else { return };
                 ask.answer(self.read(&device, &values).await);
+            }
+            Order::Scan { device, ask } => {
+                let Some(ask) = ask.still_waits(now) else { return };
+                ask.answer(self.scan(&device).await);
+            }
+            Order::Test { subject, ask } => {
+                let Some(ask) = ask.still_waits(now) else { return };
+                ask.answer(self.test(&subject).await);
             }
             Order::SetActivity { device, group, activity, ask } => {
                 let Some(ask) = ask.still_waits(now) else { return };
@@ -71,6 +81,78 @@ impl LinkActor {
         self.after_visit(index).await;
         self.say_status(index);
         answer
+    }
+
+    /// Reads the objects of a meter.
+    async fn scan(&mut self, device: &Name) -> Result<Scanned, Report> {
+        let index = self.station_of(device)?;
+        self.may_visit(index)?;
+        let was_open = self.port.is_some();
+        let mut outcome = self.scan_once(index).await;
+        if outcome.as_ref().is_err_and(|failure| was_open && failure.may_be_stale()) {
+            outcome = self.scan_once(index).await;
+        }
+        let answer = outcome.map_err(|failure| failure.report).flatten();
+        self.count_refusal(index, answer.as_ref().err()).await;
+        self.after_visit(index).await;
+        self.say_status(index);
+        answer
+    }
+
+    /// Outer: what ended the visit. Inner: the meter does not show its objects.
+    async fn scan_once(&mut self, index: usize) -> Result<Result<Scanned, Report>, Failure> {
+        let listed = match self.visit_once(index, &[]).await {
+            Ok(_) => self.list_objects(index).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = &listed {
+            self.recover(index, failure).await;
+        }
+        listed
+    }
+
+    async fn list_objects(&mut self, index: usize) -> Result<Result<Scanned, Report>, Failure> {
+        let (Some(port), Some(Station { meter: Ok(meter), .. })) =
+            (&mut self.port, self.stations.get_mut(index))
+        else {
+            let report = Report::new(Code::Internal, Layer::Internal, "a link without its port or station");
+            return Ok(Err(report));
+        };
+        let serial = meter.memory.identity.serial.clone();
+        let (mut client, _) = meter.client(port);
+        let objects = client.object_list().await?;
+        Ok(objects.map(|objects| Scanned { serial, objects }))
+    }
+
+    /// Tests on a line that is closed for it. A refusal weighs as much as one in a poll.
+    async fn test(&mut self, subject: &Subject) -> Result<(Probe, Option<Reading>), Report> {
+        let device = match subject {
+            Subject::Connection(_) => None,
+            Subject::Device { device, .. } => Some(device),
+        };
+        let index = device.and_then(|device| self.stations.iter().position(|it| it.device == *device));
+        if let Some(report) = index.and_then(|index| self.stations.get(index)?.lock_out()) {
+            return Err(report);
+        }
+        self.leave_current().await;
+        self.close_port().await;
+        let tested = match subject {
+            Subject::Connection(connection) => (test_connection(connection).await, None),
+            Subject::Device { device, connection, values } => {
+                let values: Vec<&Value> = values.iter().collect();
+                test_device(device, connection, &self.counters, &values).await
+            }
+        };
+        if let Some(index) = index {
+            match tested.0.error() {
+                Some(error) => self.count_refusal(index, Some(error)).await,
+                None => {
+                    self.pause.succeeded();
+                    self.stations.get_mut(index).into_iter().for_each(Station::forgive);
+                }
+            }
+        }
+        Ok(tested)
     }
 
     /// Whether a visit on request may be tried.

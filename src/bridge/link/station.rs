@@ -183,6 +183,12 @@ impl Station {
         if waits { self.status.last_error.clone() } else { None }
     }
 
+    /// Why nobody may try the meter at all: one more refusal, and it may lock us out.
+    #[must_use]
+    pub fn lock_out(&self) -> Option<Report> {
+        if self.lock_out.failures() >= MAX_REFUSALS { self.status.last_error.clone() } else { None }
+    }
+
     /// Goes on with settings that leave the association as it is.
     pub fn reconfigure(
         &mut self,

@@ -1,12 +1,18 @@
 //! What can be asked, each family of verbs in a file of its own.
 
 mod config;
+mod device;
+mod job;
+mod log_level;
+pub(super) mod poll;
+mod profile;
 mod read;
+pub(super) mod test;
 
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::dispatch::{Ask, ControlPlane, Ran};
@@ -50,6 +56,30 @@ verbs! {
     ConfigHistory => "config/history",
     /// Values of a device or of a group, now.
     Read => "read",
+    /// A fresh start with a meter: pauses and lock-out are forgotten.
+    DeviceReconnect => "device/reconnect",
+    /// The objects that a meter shows.
+    DeviceScan => "device/scan",
+    /// A connection tried step by step.
+    TestConnection => "test/connection",
+    /// A device tried step by step.
+    TestDevice => "test/device",
+    /// The devices of a group tried step by step.
+    TestGroup => "test/group",
+    /// Rows of a profile, published.
+    ProfileRead => "profile/read",
+    /// Polls are suspended.
+    PollPause => "poll/pause",
+    /// Polls go on.
+    PollResume => "poll/resume",
+    /// What takes long, and runs.
+    JobList => "job/list",
+    /// A job has to end.
+    JobCancel => "job/cancel",
+    /// More of the log, or less, for a while.
+    LogLevel => "log_level",
+    /// Everything is made anew inside the process.
+    Restart => "restart",
     /// What `bridge/health` says, now.
     HealthCheck => "health_check",
 }
@@ -69,7 +99,7 @@ impl fmt::Display for Verb {
 }
 
 /// Of verbs without arguments.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
@@ -84,6 +114,18 @@ pub(super) async fn run(plane: &Arc<ControlPlane>, verb: Verb, ask: Ask) -> Ran 
         Verb::ConfigRollback => config::rollback(plane, &ask).await,
         Verb::ConfigHistory => answered(config::history(plane, &ask).await),
         Verb::Read => answered(read::read(plane, &ask).await),
+        Verb::DeviceReconnect => answered(device::reconnect(plane, &ask).await),
+        Verb::DeviceScan => answered(device::scan(plane, &ask).await),
+        Verb::TestConnection => answered(test::test(plane, &ask, test::Kind::Connection).await),
+        Verb::TestDevice => answered(test::test(plane, &ask, test::Kind::Device).await),
+        Verb::TestGroup => answered(test::test(plane, &ask, test::Kind::Group).await),
+        Verb::ProfileRead => answered(profile::read(plane, &ask).await),
+        Verb::PollPause => answered(poll::pause(plane, &ask).await),
+        Verb::PollResume => answered(poll::resume(plane, &ask).await),
+        Verb::JobList => answered(job::list(plane, &ask)),
+        Verb::JobCancel => answered(job::cancel(plane, &ask)),
+        Verb::LogLevel => answered(log_level::set(plane, &ask)),
+        Verb::Restart => restart(plane, &ask),
         Verb::HealthCheck => answered(health_check(plane, &ask)),
     }
 }
@@ -95,4 +137,12 @@ fn answered(result: Result<Answer, Report>) -> Ran {
 fn health_check(plane: &ControlPlane, ask: &Ask) -> Result<Answer, Report> {
     let Nothing {} = ask.request.arguments()?;
     Ok(Answer::ok(&plane.hub.health()))
+}
+
+fn restart(plane: &ControlPlane, ask: &Ask) -> Ran {
+    if let Err(report) = ask.request.arguments::<Nothing>() {
+        return report.into();
+    }
+    let restart = Arc::clone(&plane.restart);
+    Ran { answer: Answer::ok(&Nothing {}), then: Some(Box::pin(async move { restart.notify_one() })) }
 }

@@ -15,12 +15,12 @@ use crate::bridge::control::answer::Answer;
 use crate::bridge::control::dispatch::{Ask, ControlPlane};
 use crate::bridge::control::request::invalid;
 use crate::bridge::hub::{Current, Hub};
-use crate::bridge::link::order::{Answers, Order};
+use crate::bridge::link::order::{Answers, Order, Orders};
 use crate::bridge::link::visit::{Found, identity, none_of};
 use crate::bridge::links::not_running;
 use crate::bridge::on_demand::ObjectWanted;
 use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
-use crate::bridge::reading::snapshot::{Cycle, Item, Outcome, ProfileEntry, Snapshot};
+use crate::bridge::reading::snapshot::{Cycle, Item, ProfileEntry, Snapshot};
 use crate::bridge::reading::value::{Reading, SCHEMA_VERSION, Source, ValuePayload};
 use crate::error::{Code, Layer, Report};
 use crate::wire::obis::Obis;
@@ -77,7 +77,7 @@ async fn objects_of(
     if objects.is_empty() || objects.len() > MOST_OBJECTS {
         return Err(invalid(format!("objects: 1 to {MOST_OBJECTS} are expected")));
     }
-    let device = device_of(&current.config, name)?;
+    let Target { device, .. } = Target::find(hub, &current.config, name)?;
     let values = objects
         .iter()
         .enumerate()
@@ -99,7 +99,7 @@ async fn objects_of(
 }
 
 /// A value as it is published; rows as one batch; of rows that could not be read, a value that says so.
-fn write(
+pub(super) fn write(
     source: Source<'_>,
     value: &Value,
     found: &Found,
@@ -188,21 +188,31 @@ async fn snapshot_of(
 ) -> Result<Box<RawValue>, Report> {
     let is_wanted = |value: &&Value| value.enabled && value.devices.contains(&device.name);
     let values: Vec<Value> = group.values.iter().filter(is_wanted).cloned().collect();
-    let tick = Timestamp::now();
     let (answers, error) = match read_now(hub, &current.config, device, values.clone(), deadline).await {
         Ok(answers) => (answers, None),
-        Err(report) => {
-            let found = none_of(&values, &report);
-            let answers = Answers { serial: None, found, ts: Timestamp::now(), duration_ms: 0, broken: None };
-            (answers, Some(report))
-        }
+        Err(report) => (Answers::nothing(none_of(&values, &report)), Some(report)),
     };
     answers.found.iter().for_each(|found| failures.note(found));
+    snapshot(hub, current, group, device, &values, &answers, error)
+}
+
+/// The snapshot of what was found of a device, as polls publish it.
+pub(super) fn snapshot(
+    hub: &Hub,
+    current: &Current,
+    group: &Group,
+    device: &Device,
+    values: &[Value],
+    answers: &Answers,
+    error: Option<Report>,
+) -> Result<Box<RawValue>, Report> {
     let items: Vec<(&str, Item<'_>)> = values
         .iter()
         .zip(&answers.found)
         .map(|(value, found)| (value.name.as_str(), item(value, found)))
         .collect();
+    let duration = jiff::SignedDuration::from_millis(i64::try_from(answers.duration_ms).unwrap_or(0));
+    let tick = answers.ts.checked_sub(duration).unwrap_or(answers.ts);
     let cycle = Cycle { tick, late_ms: 0, ts: answers.ts, duration_ms: answers.duration_ms, error };
     let mut labels = device.labels.clone();
     labels.extend(group.labels.clone());
@@ -213,9 +223,6 @@ async fn snapshot_of(
     };
     let items = items.iter().map(|(name, item)| (*name, item));
     let snapshot = Snapshot::new(source, group.name.as_str(), &cycle, items, &labels, hub.sequence.next());
-    if snapshot.outcome() == Outcome::Ok {
-        failures.some_good = true;
-    }
     to_raw_value(&snapshot).map_err(|error| Report::new(Code::Internal, Layer::Internal, error.to_string()))
 }
 
@@ -238,26 +245,36 @@ fn item<'a>(value: &Value, found: &'a Found) -> Item<'a> {
     }
 }
 
+/// A configured device, and the way to its link.
+pub(super) struct Target<'c> {
+    pub(super) device: &'c Device,
+    pub(super) orders: Orders,
+}
+
+impl<'c> Target<'c> {
+    /// The device of this name.
+    pub(super) fn find(hub: &Hub, config: &'c Config, name: &Name) -> Result<Self, Report> {
+        let device = config.devices.get(name).ok_or_else(|| unknown("device", name))?;
+        let orders = hub.links.orders(&device.connection).ok_or_else(|| not_running(&device.connection))?;
+        Ok(Self { device, orders })
+    }
+}
+
 /// Reads values of a device through its link.
-async fn read_now(
+pub(super) async fn read_now(
     hub: &Hub,
     config: &Config,
     device: &Device,
     values: Vec<Value>,
     deadline: Instant,
 ) -> Result<Answers, Report> {
-    let connection = config.connection_of(device).map(|connection| &connection.name);
-    let connection = connection.ok_or_else(|| unknown("connection of", &device.name))?;
-    let orders = hub.links.orders(connection).ok_or_else(|| not_running(connection))?;
+    let Target { device, orders } = Target::find(hub, config, &device.name)?;
     let device = device.name.clone();
     orders.ask(deadline, |ask| Order::Read { device, values, ask }).await
 }
 
-fn device_of<'c>(config: &'c Config, name: &Name) -> Result<&'c Device, Report> {
-    config.devices.get(name).ok_or_else(|| unknown("device", name))
-}
-
-fn unknown(what: &str, name: &Name) -> Report {
+/// There is no such name.
+pub(super) fn unknown(what: &str, name: &Name) -> Report {
     Report::new(Code::UnknownName, Layer::Control, format!("there is no {what} {name}"))
 }
 
