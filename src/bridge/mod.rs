@@ -26,6 +26,7 @@ pub mod scan;
 pub mod schedule;
 pub mod seq;
 pub mod state_dir;
+mod store_watch;
 pub mod supervisor;
 pub mod time;
 pub mod topics;

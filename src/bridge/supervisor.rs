@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use super::link::meter::Counters;
 use super::links::{Links, Situation};
 use super::log_level::LogLevel;
 use super::orphans::{self, Known};
-use super::outbox::{Limits, MemoryOutbox, WhenFull};
+use super::outbox::{DurableOutbox, Limits, MemoryOutbox, Outbox, Policy, WhenFull};
 use super::outlet::Outlet;
 use super::publisher::{Publisher, PublisherHandle};
 use super::reading::json::Json as Payload;
@@ -25,6 +25,7 @@ use super::reading::status::Severity;
 use super::reload::{Keeper, Prepared, SharedKeeper, guard, watch_file};
 use super::seq::Sequence;
 use super::state_dir::StateDir;
+use super::store_watch;
 use crate::client::FileCounterStore;
 use crate::error::{Code, Layer, Report};
 
@@ -76,7 +77,7 @@ impl Bridge {
         let topics = Arc::new(settings.topics.clone());
         let sequence = Arc::new(Sequence::open(Some(state_dir.path())));
         let publishing = CancellationToken::new();
-        let publisher = Publisher::spawn(settings, Box::new(outbox(&config)), publishing.clone());
+        let publisher = Publisher::spawn(settings, outbox(&config, state_dir.path()), publishing.clone());
         let outlet = Outlet::new(
             config.gateway.as_str(),
             topics,
@@ -137,6 +138,7 @@ impl Bridge {
         }
         helpers.spawn(serve_mqtt(plane, self.publisher.requests));
         helpers.spawn(guard(Arc::clone(&self.keeper)));
+        helpers.spawn(store_watch::run(Arc::clone(hub)));
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
         helpers.spawn(http::serve_as_configured(Arc::clone(hub)));
         let mut mqtt = hub.publisher.mqtt_state();
@@ -187,14 +189,11 @@ pub enum Ended {
     Restart,
 }
 
-fn outbox(config: &Config) -> MemoryOutbox {
+fn outbox(config: &Config, state_dir: &Path) -> Box<dyn Outbox> {
     use super::config::document::{Durability, WhenFull as Configured};
 
     let settings = config.outbox;
-    if settings.durability != Durability::Memory {
-        tracing::warn!(durability = %settings.durability, "the outbox is kept in memory: what waits for the broker is lost with the process");
-    }
-    MemoryOutbox::new(Limits {
+    let limits = Limits {
         max_bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
         max_age: settings.max_age,
         when_full: match settings.when_full {
@@ -202,5 +201,17 @@ fn outbox(config: &Config) -> MemoryOutbox {
             Configured::DropNewest => WhenFull::DropNewest,
             Configured::Block => WhenFull::Block,
         },
-    })
+    };
+    let policy = match settings.durability {
+        Durability::Memory => return Box::new(MemoryOutbox::new(limits)),
+        Durability::Spill => Policy::Spill,
+        Durability::Always => Policy::Always,
+    };
+    match DurableOutbox::open(&state_dir.join("outbox"), policy, limits, Instant::now()) {
+        Ok(outbox) => Box::new(outbox),
+        Err(error) => {
+            tracing::error!(%error, "the outbox on disk cannot be opened: messages wait in memory until the next start");
+            Box::new(MemoryOutbox::standing_in(limits, error.kind().into()))
+        }
+    }
 }

@@ -1,128 +1,73 @@
 //! The outbox that lives in memory: nothing survives the process.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
 use super::super::topics::Topic;
-use super::{AppendError, Depth, Limits, Outbox, Record, RecordId, WhenFull};
+use super::queue::Queue;
+use super::{AppendError, Condition, Depth, Limits, Outbox, Record, RecordId, StoreFault};
 
 /// A bounded queue in memory.
 #[derive(Debug)]
 pub struct MemoryOutbox {
-    limits: Limits,
-    /// By rising id; gaps where records were acknowledged or dropped.
-    entries: VecDeque<Entry>,
-    /// How many entries from the front were handed out since the last rewind.
-    handed_out: usize,
-    next_id: u64,
-    bytes: usize,
-    dropped: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    id: RecordId,
-    appended: Instant,
-    record: Record,
+    queue: Queue<Record>,
+    condition: Condition,
 }
 
 impl MemoryOutbox {
     /// An empty outbox.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, entries: VecDeque::new(), handed_out: 0, next_id: 1, bytes: 0, dropped: 0 }
+        Self { queue: Queue::new(limits), condition: Condition::default() }
     }
 
-    fn expire(&mut self, now: Instant) {
-        while let Some(front) = self.entries.front() {
-            if now.saturating_duration_since(front.appended) <= self.limits.max_age {
-                break;
-            }
-            self.remove(0);
-            self.dropped += 1;
-        }
-    }
-
-    fn make_room(&mut self, cost: usize) -> Result<(), AppendError> {
-        if cost > self.limits.max_bytes {
-            return Err(AppendError::TooLarge { cost });
-        }
-        while self.bytes + cost > self.limits.max_bytes {
-            match self.limits.when_full {
-                WhenFull::Block => return Err(AppendError::Full),
-                WhenFull::DropNewest => {
-                    self.dropped += 1;
-                    return Err(AppendError::Dropped);
-                }
-                WhenFull::DropOldest => {
-                    // What is on its way may well arrive, so it is the last to be given up.
-                    let index = if self.handed_out < self.entries.len() { self.handed_out } else { 0 };
-                    self.remove(index);
-                    self.dropped += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, index: usize) {
-        if let Some(entry) = self.entries.remove(index) {
-            self.bytes -= entry.record.cost();
-            if index < self.handed_out {
-                self.handed_out -= 1;
-            }
-        }
+    /// An empty outbox that stands in for one on disk, which could not be opened.
+    #[must_use]
+    pub fn standing_in(limits: Limits, fault: StoreFault) -> Self {
+        let condition = Condition { degraded: Some(fault), ..Condition::default() };
+        Self { condition, ..Self::new(limits) }
     }
 }
 
 impl Outbox for MemoryOutbox {
     fn append(&mut self, record: Record, now: Instant) -> Result<RecordId, AppendError> {
-        self.expire(now);
-        let cost = record.cost();
-        self.make_room(cost)?;
-        let id = RecordId(self.next_id);
-        self.next_id += 1;
-        self.bytes += cost;
-        self.entries.push_back(Entry { id, appended: now, record });
-        Ok(id)
+        self.queue.append(record.cost(), record, now, drop)
     }
 
     fn next(&mut self, now: Instant) -> Option<(RecordId, Record)> {
-        self.expire(now);
-        let entry = self.entries.get(self.handed_out)?;
-        self.handed_out += 1;
-        Some((entry.id, entry.record.clone()))
+        self.queue.expire(now, drop);
+        let entry = self.queue.upcoming()?;
+        let found = (entry.id, entry.item.clone());
+        self.queue.hand_out();
+        Some(found)
     }
 
     fn rewind(&mut self) {
-        self.handed_out = 0;
+        self.queue.rewind();
     }
 
     fn acknowledge(&mut self, id: RecordId) {
-        if let Ok(index) = self.entries.binary_search_by_key(&id, |entry| entry.id) {
-            self.remove(index);
-        }
+        self.queue.remove(id);
     }
 
-    fn commit(&mut self) -> io::Result<()> {
+    fn commit(&mut self, _now: Instant) -> io::Result<()> {
         Ok(())
     }
 
     fn tail(&self) -> RecordId {
-        RecordId(self.next_id)
+        self.queue.tail()
     }
 
     fn depth(&self, now: Instant) -> Depth {
-        Depth {
-            messages: self.entries.len(),
-            bytes: self.bytes,
-            oldest: self.entries.front().map(|entry| now.saturating_duration_since(entry.appended)),
-        }
+        self.queue.depth(now)
     }
 
     fn dropped(&self) -> u64 {
-        self.dropped
+        self.queue.dropped()
+    }
+
+    fn condition(&self) -> Condition {
+        self.condition
     }
 
     fn recovered(&self) -> Vec<(Topic, RecordId)> {
@@ -136,7 +81,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::Retain;
+    use super::super::{Retain, WhenFull};
     use super::*;
 
     fn record(number: u32) -> Record {

@@ -12,15 +12,26 @@
 //! with [`Outbox::acknowledge`] when the broker has confirmed it, and starts again at the oldest that is not
 //! confirmed with [`Outbox::rewind`] when a connection is lost.
 
+mod cursor;
+mod durable;
+mod log;
 pub mod memory;
+mod queue;
+mod segment;
+mod stamp;
+mod syncer;
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use self::durable::{DurableOutbox, Policy};
 pub use self::memory::MemoryOutbox;
 use super::topics::Topic;
+use crate::error::Code;
 
 /// Identifies a record within its store. Rises by append order, also across restarts of a durable store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,7 +117,7 @@ pub enum AppendError {
     },
     /// The disk failed. The record is not stored.
     #[error("the outbox could not be written: {0}")]
-    Io(std::io::ErrorKind),
+    Io(io::ErrorKind),
 }
 
 /// How much is waiting.
@@ -120,10 +131,52 @@ pub struct Depth {
     pub oldest: Option<Duration>,
 }
 
+/// How a store on disk is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// What keeps messages from the disk now: they wait in memory, within the same limits.
+    pub degraded: Option<StoreFault>,
+    /// Parts of the store found damaged since it was opened. Files are set aside, beside the others.
+    pub damaged: u64,
+}
+
+/// Why the disk does not take messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum StoreFault {
+    /// No room, or no quota.
+    #[error("the disk is full: messages wait in memory and do not survive a restart")]
+    Full,
+    /// Anything else.
+    #[error("the outbox cannot be written ({0}): messages wait in memory and do not survive a restart")]
+    Io(io::ErrorKind),
+}
+
+impl StoreFault {
+    /// The published code.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Full => Code::StoreFull,
+            Self::Io(_) => Code::StoreDamaged,
+        }
+    }
+}
+
+impl From<io::ErrorKind> for StoreFault {
+    fn from(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            other => Self::Io(other),
+        }
+    }
+}
+
+/// Called when something in the store has changed without its owner: what was waiting for the disk is on it.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
 /// A bounded, ordered store of telemetry.
 ///
-/// Every method is short and blocks at most for one write to disk. Nothing is durable before [`Outbox::commit`]
-/// returns, so that many appends share one write barrier.
+/// Every method is short: it may write to the page cache, and never waits for the medium but in [`Outbox::close`].
 pub trait Outbox: Send {
     /// Adds a record at the end, making room as the policy says.
     ///
@@ -131,7 +184,8 @@ pub trait Outbox: Send {
     /// See [`AppendError`]. In any of them the record is not in the store.
     fn append(&mut self, record: Record, now: Instant) -> Result<RecordId, AppendError>;
 
-    /// The oldest record not handed out since the last [`Outbox::rewind`]; it stays in the store.
+    /// The oldest record not handed out since the last [`Outbox::rewind`]; it stays in the store. `None` also while
+    /// the store's policy wants it on the medium first; [`Outbox::wake_with`] tells when that is done.
     fn next(&mut self, now: Instant) -> Option<(RecordId, Record)>;
 
     /// Hands out again, in order, what was handed out and not acknowledged.
@@ -140,11 +194,36 @@ pub trait Outbox: Send {
     /// Forgets a record: the broker has it. Out of order is fine; an unknown id is none of our business.
     fn acknowledge(&mut self, id: RecordId);
 
-    /// Makes durable what was appended and acknowledged so far. In memory: nothing to do.
+    /// Puts on disk what the store's policy wants there by now. To be called after appends, so that many share one
+    /// write, and at [`Outbox::commit_due`].
     ///
     /// # Errors
-    /// The disk's.
-    fn commit(&mut self) -> std::io::Result<()>;
+    /// The disk's, once; while it lasts, [`Outbox::condition`] tells.
+    fn commit(&mut self, now: Instant) -> io::Result<()>;
+
+    /// When [`Outbox::commit`] is to be called though nothing is appended.
+    fn commit_due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The broker is away: what waits goes to disk now, whatever its age, and so does what follows.
+    ///
+    /// # Errors
+    /// As [`Outbox::commit`].
+    fn save(&mut self, now: Instant) -> io::Result<()> {
+        self.commit(now)
+    }
+
+    /// The process ends: everything that waits is on the medium when this returns.
+    ///
+    /// # Errors
+    /// As [`Outbox::commit`].
+    fn close(&mut self, now: Instant) -> io::Result<()> {
+        self.commit(now)
+    }
+
+    /// Whom to tell that [`Outbox::commit`] and [`Outbox::next`] have something to do.
+    fn wake_with(&mut self, _wake: Wake) {}
 
     /// The id that the next record will have: everything below it was appended before.
     fn tail(&self) -> RecordId;
@@ -152,8 +231,13 @@ pub trait Outbox: Send {
     /// What is waiting at `now`.
     fn depth(&self, now: Instant) -> Depth;
 
-    /// Records lost to the limits since the store was opened.
+    /// Records lost since the store was opened: to the limits, or unreadable.
     fn dropped(&self) -> u64;
+
+    /// How the disk is doing.
+    fn condition(&self) -> Condition {
+        Condition::default()
+    }
 
     /// The newest retained record of each topic that a former run left behind.
     fn recovered(&self) -> Vec<(Topic, RecordId)>;

@@ -49,6 +49,7 @@ pub(super) async fn run(
 ) -> (End, Option<Drain>) {
     let resolved = tokio::select! {
         () = core.cancel.cancelled() => return (End::Cancelled, drain),
+        never = core.keep_committing() => match never {},
         resolved = resolve(&settings) => resolved,
     };
     let opened = resolved.and_then(|()| link::open(&settings, version).map_err(Fault::other));
@@ -148,7 +149,7 @@ impl<'a> Session<'a> {
                             None => return End::Cancelled,
                         },
                         () = core.wake.notified() => {
-                            core.lanes().commit();
+                            core.lanes().commit(Instant::now());
                             self.top_up();
                         }
                         () = timer => if let Some(end) = self.on_timer() {
@@ -305,8 +306,14 @@ impl<'a> Session<'a> {
         self.connected_at.map(|since| since.elapsed())
     }
 
-    /// When to look up though nothing happens: the connection stands still, or a drain runs out of time.
+    /// When to look up though nothing happens: the connection stands still, a drain runs out of time, or the disk is
+    /// due.
     fn next_timer(&self) -> Instant {
+        let own = self.next_own_timer();
+        self.core.lanes().commit_due().map_or(own, |due| due.min(own))
+    }
+
+    fn next_own_timer(&self) -> Instant {
         let stalled = self.last_event + self.patience();
         match &self.drain {
             None => stalled,
@@ -323,6 +330,10 @@ impl<'a> Session<'a> {
 
     fn on_timer(&mut self) -> Option<End> {
         let now = Instant::now();
+        self.core.lanes().commit(now);
+        if now < self.next_own_timer() {
+            return None;
+        }
         if self.farewell == Farewell::Leaving {
             return Some(End::Drained);
         }
@@ -350,7 +361,7 @@ impl<'a> Session<'a> {
         let left = {
             let mut lanes = self.core.lanes();
             lanes.end_connection(on_the_way);
-            lanes.commit();
+            lanes.save(Instant::now());
             lanes.outbox().depth(Instant::now()).messages
         };
         if let End::Drained = end

@@ -167,10 +167,24 @@ impl Lanes {
         &*self.outbox
     }
 
-    pub(super) fn commit(&mut self) {
-        if let Err(error) = self.outbox.commit() {
-            tracing::error!(%error, "the outbox could not be made durable");
-        }
+    /// Puts on disk what is due there.
+    pub(super) fn commit(&mut self, now: Instant) {
+        complain(self.outbox.commit(now));
+    }
+
+    /// When [`Lanes::commit`] is due though nothing new comes.
+    pub(super) fn commit_due(&self) -> Option<Instant> {
+        self.outbox.commit_due()
+    }
+
+    /// Nobody knows when the broker is back.
+    pub(super) fn save(&mut self, now: Instant) {
+        complain(self.outbox.save(now));
+    }
+
+    /// Nothing follows: waits for the disk.
+    pub(super) fn close(&mut self, now: Instant) {
+        complain(self.outbox.close(now));
     }
 
     /// Nothing waits but what is on its way.
@@ -178,7 +192,9 @@ impl Lanes {
         if self.ahead.is_none() {
             self.ahead = self.outbox.next(now);
         }
+        // What waits for the disk is not handed out yet, and still is to be sent.
         self.ahead.is_none()
+            && self.outbox.depth(now).messages == 0
             && self.changed.is_empty()
             && self.replies.is_empty()
             && self.announcement.is_empty()
@@ -396,6 +412,12 @@ impl Lanes {
             return Err(PublishError::TooLarge { size, limit: self.largest_packet });
         }
         Ok(())
+    }
+}
+
+fn complain(outcome: std::io::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "the outbox cannot be written: messages wait in memory");
     }
 }
 

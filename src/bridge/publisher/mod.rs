@@ -38,13 +38,16 @@ pub use self::settings::{
 };
 
 use self::lanes::Lanes;
-use super::outbox::{AppendError, Depth, Outbox, Record, Retain};
+use super::outbox::{AppendError, Condition, Depth, Outbox, Record, Retain};
 use super::retained::RetainedTopics;
 use super::topics::Topic;
 use crate::error::{Code, Layer, Report};
 
 /// Requests that may wait for the control plane before further ones are answered `BUSY`.
 const REQUEST_QUEUE: usize = 64;
+
+/// Between commits that nobody asks for.
+const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts the publisher, and holds its ends.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ pub struct Stats {
     pub depth: Depth,
     /// Telemetry lost to the limits of the outbox.
     pub dropped: u64,
+    /// How the disk of the outbox is doing.
+    pub store: Condition,
     /// The rest.
     pub counters: Counters,
 }
@@ -151,8 +156,8 @@ impl PublishError {
 /// What the task shares with its handles.
 struct Core {
     lanes: Mutex<Lanes>,
-    /// There is something new in the lanes.
-    wake: Notify,
+    /// There is something new in the lanes, or on the outbox's disk.
+    wake: Arc<Notify>,
     /// There is room in the outbox.
     room: Notify,
     state: watch::Sender<MqttState>,
@@ -177,14 +182,21 @@ impl Publisher {
     /// Cancelling `cancel` ends it at once and leaves the last will to the broker; [`PublisherHandle::drain`] is the
     /// orderly way.
     #[must_use]
-    pub fn spawn(settings: PublisherSettings, outbox: Box<dyn Outbox>, cancel: CancellationToken) -> Self {
+    pub fn spawn(
+        settings: PublisherSettings,
+        mut outbox: Box<dyn Outbox>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let wake = Arc::new(Notify::new());
+        let waker = Arc::clone(&wake);
+        outbox.wake_with(Arc::new(move || waker.notify_one()));
         let remembered = RetainedTopics::open(settings.state_dir.as_deref());
         let (requests, incoming) = mpsc::channel(REQUEST_QUEUE);
         let (orders, accepted) = mpsc::channel(4);
         let state = MqttState { connected: false, protocol: None, last_error: None, since: Timestamp::now() };
         let core = Arc::new(Core {
             lanes: Mutex::new(Lanes::new(outbox, remembered)),
-            wake: Notify::new(),
+            wake,
             room: Notify::new(),
             state: watch::Sender::new(state),
             requests,
@@ -274,7 +286,12 @@ impl PublisherHandle {
     pub fn stats(&self) -> Stats {
         let lanes = self.core.lanes();
         let outbox = lanes.outbox();
-        Stats { depth: outbox.depth(Instant::now()), dropped: outbox.dropped(), counters: lanes.counters() }
+        Stats {
+            depth: outbox.depth(Instant::now()),
+            dropped: outbox.dropped(),
+            store: outbox.condition(),
+            counters: lanes.counters(),
+        }
     }
 
     /// The connection, now and whenever it changes.
@@ -313,6 +330,25 @@ impl PublisherHandle {
 impl Core {
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts on disk what is due there, for as long as nothing is sent.
+    async fn keep_committing(&self) -> std::convert::Infallible {
+        loop {
+            // Not at a moment that has passed: a store that cannot keep up must not keep the processor busy.
+            let due = self.lanes().commit_due().map(|due| due.max(Instant::now() + COMMIT_PAUSE));
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = due => {}
+            }
+            self.lanes().commit(Instant::now());
+        }
     }
 
     fn change<T>(

@@ -19,8 +19,13 @@ const RAPID: Duration = Duration::from_secs(5);
 /// So many rapid ends in a row look like another client under our name.
 const SUSPICIOUS: u32 = 3;
 
-/// Runs until cancelled or drained.
+/// Runs until cancelled or drained, and leaves nothing in memory that belongs on disk.
 pub(super) async fn run(core: Arc<Core>, settings: PublisherSettings) {
+    live(Arc::clone(&core), settings).await;
+    core.lanes().close(Instant::now());
+}
+
+async fn live(core: Arc<Core>, settings: PublisherSettings) {
     let mut life = Life::new(settings);
     let mut drain = None;
     loop {
@@ -32,6 +37,7 @@ pub(super) async fn run(core: Arc<Core>, settings: PublisherSettings) {
             Err(error) => (End::Lost { fault: panicked(&error), stood: None }, None),
         };
         drain = unfinished;
+        core.lanes().save(Instant::now());
         let pause = match end {
             End::Cancelled | End::Drained => return offline(&core, None),
             End::Reconfigured(settings) => {
@@ -175,14 +181,11 @@ enum Waited {
 async fn wait(core: &Core, pause: Duration) -> Waited {
     let mut orders = core.orders.lock().await;
     let enough = sleep(pause);
-    tokio::pin!(enough);
-    loop {
-        tokio::select! {
-            () = core.cancel.cancelled() => return Waited::Cancelled,
-            () = &mut enough => return Waited::Enough,
-            order = orders.recv() => return order.map_or(Waited::Cancelled, Waited::Ordered),
-            () = core.wake.notified() => core.lanes().commit(),
-        }
+    tokio::select! {
+        () = core.cancel.cancelled() => Waited::Cancelled,
+        () = enough => Waited::Enough,
+        order = orders.recv() => order.map_or(Waited::Cancelled, Waited::Ordered),
+        never = core.keep_committing() => match never {},
     }
 }
 
