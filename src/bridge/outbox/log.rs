@@ -265,9 +265,10 @@ impl Opened {
         last: Option<RecordId>,
     ) -> io::Result<Option<RecordId>> {
         let path = self.log.path(first);
-        let bytes = match fs::metadata(&path)?.len() {
-            0..=LARGEST_FILE => fs::read(&path),
-            _ => Err(io::ErrorKind::FileTooLarge.into()),
+        let bytes = match fs::symlink_metadata(&path)? {
+            file if !file.is_file() => Err(io::ErrorKind::InvalidInput.into()),
+            file if file.len() > LARGEST_FILE => Err(io::ErrorKind::FileTooLarge.into()),
+            _ => fs::read(&path),
         };
         let bytes = match bytes {
             Ok(bytes) => bytes,

@@ -402,6 +402,9 @@ fn a_file_that_is_not_ours_is_set_aside() {
     let mut outbox = open(folder.path(), Policy::Spill, now);
     assert_eq!((outbox.condition().damaged, ids(&mut outbox, now)), (1, Vec::new()));
     assert!(path.with_extension("damaged").exists());
+    // A device would be read for ever.
+    symlink("/dev/zero", &path).unwrap();
+    assert_eq!(open(folder.path(), Policy::Spill, now).condition().damaged, 1);
     fill(&mut outbox, 1..=1, now);
     outbox.save(now).unwrap();
     assert_eq!(outbox.condition().degraded, None);
