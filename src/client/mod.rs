@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod counter_store;
 pub mod error;
+mod in_step;
 pub mod objects;
 pub mod profile;
 pub mod short_names;
@@ -171,6 +172,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     /// # Errors
     /// The stream's, the link's or the service's; the refusal of one attribute is a result in the outcome.
     pub async fn run(&mut self, service: Service) -> Result<Outcome, ClientError> {
+        if self.session.answers_are_unnumbered() {
+            self.hear_out().await?;
+        }
         self.session.request(now(), service);
         match self.event().await? {
             Event::Outcome(outcome) => Ok(outcome),
@@ -291,6 +295,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
             Event::Failed(error) => Err(self.failure(error)),
             _ => Err(SessionError::NotReady.into()),
         }
+    }
+
+    /// Takes in what has arrived before it could be taken for the answer to the next request.
+    async fn hear_out(&mut self) -> Result<(), ClientError> {
+        // What has arrived is known to the runtime once it has had its turn.
+        tokio::task::yield_now().await;
+        self.driver.take_in(self.session).await?;
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Notification(apdu) => self.keep(apdu),
+                Event::Failed(error) => return Err(self.failure(error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     const fn failure(&self, error: SessionError) -> ClientError {

@@ -388,6 +388,7 @@ impl AwaitHlsReply {
                 None => None,
             },
             Outcome::Get(result) => Some(result),
+            Outcome::ActionList(_) => None,
         };
         let proof = match returned {
             Some(Ok(Data::OctetString(proof))) => proof,

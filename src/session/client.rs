@@ -10,9 +10,10 @@ use super::error::{Recovery, SessionError};
 use super::exchange::{Exchange, ExchangeError, Limits, Outcome, Service, Step};
 use super::general_block::{GeneralBlocks, Progress};
 use super::link::{LinkCounters, LinkError, LinkEvent, LinkParameters, Reply};
+use super::patience::Patience;
 use crate::error::Code;
 use crate::security::SecurityContext;
-use crate::wire::acse;
+use crate::wire::acse::{self, Referencing};
 use crate::wire::xdlms::{InvokeIdAndPriority, tag};
 
 /// APDUs that answer nothing, tolerated while waiting for a response.
@@ -21,9 +22,6 @@ const MAX_UNRELATED: u32 = 64;
 /// How long an answer proves that the association is open. "Service not allowed" is then said of one object, or of a
 /// list: some meters say so instead of a result. No meter gives up an association so soon.
 const PROOF_LASTS: Duration = Duration::from_secs(10);
-
-/// How long one operation may take, however busy the meter keeps us: a day's profile over 300 baud takes half of it.
-const MAX_OPERATION: Duration = Duration::from_secs(3600);
 
 /// Bytes that ciphering adds to a request at the most: tag, length, system title, security header, tag.
 const CIPHERING_OVERHEAD: usize = 1 + 5 + 9 + 5 + 12;
@@ -60,8 +58,7 @@ pub struct ClientSession {
     unrelated: u32,
     /// When the meter last showed that the association is open.
     answered: Option<Instant>,
-    /// When the operation under way has taken too long.
-    deadline: Option<Instant>,
+    patience: Patience,
     blocks: GeneralBlocks,
     events: VecDeque<Event>,
     request: Vec<u8>,
@@ -94,7 +91,7 @@ impl ClientSession {
             invoke: 0,
             unrelated: 0,
             answered: None,
-            deadline: None,
+            patience: Patience::default(),
             blocks: GeneralBlocks::default(),
             events: VecDeque::new(),
             request: Vec::new(),
@@ -121,6 +118,13 @@ impl ClientSession {
     #[must_use]
     pub const fn is_wrapper(&self) -> bool {
         matches!(self.link, DataLink::Wrapper(_))
+    }
+
+    /// Whether answers bear no number of their own, so that one too many can be taken for the next: those by short
+    /// names have no invoke-id, and the wrapper has no sequence numbers as HDLC has.
+    #[must_use]
+    pub fn answers_are_unnumbered(&self) -> bool {
+        self.is_wrapper() && self.settings.referencing == Referencing::ShortName
     }
 
     /// What the link has seen.
@@ -239,17 +243,18 @@ impl ClientSession {
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         self.link.handle_input(now, bytes);
         self.pump(now);
-        let is_under_way = matches!(self.state, State::Exchanging(..) | State::AwaitHlsReply(..));
-        if is_under_way && self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.is_waiting() && self.patience.is_exhausted(now, self.link.counters().octets) {
             self.end_operation(Recovery::ReopenLink);
-            self.fail(LinkError::Timeout.into());
+            self.fail(LinkError::Stalled.into());
         }
+        self.settle(now);
     }
 
     /// Acts on a deadline that has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.link.handle_timeout(now);
         self.pump(now);
+        self.settle(now);
     }
 
     /// The next deadline.
@@ -279,7 +284,7 @@ impl ClientSession {
     }
 
     fn start(&mut self, now: Instant, service: Service, limits: Limits) -> Result<Exchange, SessionError> {
-        self.deadline = now.checked_add(MAX_OPERATION);
+        self.begin(now);
         self.invoke = self.invoke.wrapping_add(1) & 0x0F;
         self.request.clear();
         let invoke = InvokeIdAndPriority::C1.with_id(self.invoke);
@@ -302,8 +307,29 @@ impl ClientSession {
         Ok(())
     }
 
+    /// An operation of one or more requests begins.
+    fn begin(&mut self, now: Instant) {
+        self.blocks.reset();
+        self.patience.begin(now, self.link.pace(), self.link.counters().octets);
+    }
+
+    /// Closes the account of an operation that has ended.
+    fn settle(&mut self, now: Instant) {
+        if !self.is_waiting() {
+            self.patience.end(now, self.link.counters().octets);
+        }
+    }
+
+    const fn is_waiting(&self) -> bool {
+        matches!(
+            self.state,
+            State::AwaitAare(_) | State::AwaitHlsReply(..) | State::Exchanging(..) | State::AwaitRlre
+        )
+    }
+
     /// Sends the request as it is: association APDUs carry their own protection.
     fn transmit_plain(&mut self, now: Instant) {
+        self.begin(now);
         self.unrelated = 0;
         if let Err(error) = self.link.send(now, &self.request, Reply::Expected) {
             self.state = State::Open;
@@ -366,7 +392,7 @@ impl ClientSession {
             }
             Ok(Progress::Wait) => self.link.await_reply(now),
             Err(error) => {
-                self.state = State::Open;
+                self.end_operation(error.recovery());
                 self.fail(error);
             }
         }
@@ -408,11 +434,13 @@ impl ClientSession {
                 acse::RLRE | tag::EXCEPTION_RESPONSE | tag::CONFIRMED_SERVICE_ERROR => {
                     self.events.push_back(Event::Released);
                 }
+                _ if self.answers_are_unnumbered() => self.on_answer_too_many(),
                 _ => {
                     self.state = State::AwaitRlre;
                     self.on_unrelated(now);
                 }
             },
+            State::Associated(_) if self.answers_are_unnumbered() => self.on_answer_too_many(),
             // A second answer, or one that came too late: nobody asked.
             idle => {
                 tracing::debug!(tag = first, "an APDU that answers nothing");
@@ -421,11 +449,15 @@ impl ClientSession {
         }
     }
 
+    fn on_answer_too_many(&mut self) {
+        self.end_operation(Recovery::ReopenLink);
+        self.fail(SessionError::OutOfStep);
+    }
+
     /// Goes on waiting after an APDU that does not answer the request.
     fn on_unrelated(&mut self, now: Instant) {
-        let is_waiting = !matches!(self.state, State::Closed | State::Open | State::Associated(_));
         self.unrelated = self.unrelated.saturating_add(1);
-        if !is_waiting {
+        if !self.is_waiting() {
             return;
         }
         if self.unrelated > MAX_UNRELATED {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::hdlc_link::HdlcLink;
 use super::link::{LinkCounters, LinkError, LinkEvent, Reply};
+use super::patience::Pace;
 use super::wrapper_link::WrapperLink;
 use crate::error::Report;
 
@@ -91,6 +92,11 @@ impl DataLink {
             Self::Hdlc(_) => error.report(),
             Self::Wrapper(_) => error.wrapper_report(),
         }
+    }
+
+    /// How long it waits.
+    pub(super) fn pace(&self) -> Pace {
+        delegate!(self, link => link.pace())
     }
 
     /// What it has seen.

@@ -59,6 +59,11 @@ pub enum SessionError {
         /// The block that came.
         received: u16,
     },
+    /// An answer that nobody asked for, where answers bear no number: any other may have been taken for its neighbour.
+    #[error(
+        "an answer too many: answers by short names bear no number, so none since the last proof is trusted"
+    )]
+    OutOfStep,
     /// The system gave no random bytes for the challenge.
     #[error("no random bytes for the challenge")]
     NoEntropy,
@@ -85,7 +90,7 @@ impl SessionError {
     #[must_use]
     pub const fn recovery(&self) -> Recovery {
         match self {
-            Self::Link(_) => Recovery::ReopenLink,
+            Self::Link(_) | Self::OutOfStep => Recovery::ReopenLink,
             Self::Acse(_)
             | Self::UnexpectedApdu(_)
             | Self::Rejected(_)
@@ -131,6 +136,8 @@ impl SessionError {
             Self::HlsRefused(result) => plain(Code::AuthHls, Layer::Hls).with_dlms(result.code()),
             Self::NoChallenge | Self::NoProof => plain(Code::AuthHls, Layer::Hls),
             Self::GeneralBlock { .. } => plain(Code::BlockTransfer, Layer::Get),
+            Self::OutOfStep => plain(Code::Decode, Layer::Wrapper)
+                .with_hint("something between us and the meter repeats answers, or sends them too late"),
             Self::NoEntropy | Self::NotReady => plain(Code::Internal, Layer::Internal),
         }
     }
@@ -161,7 +168,7 @@ impl ExchangeError {
             | Self::RequestTooLong(_)
             | Self::ResultCount { .. } => Recovery::ReportOnly,
             // Block counters and answers may be out of step: start afresh rather than trust the next answer.
-            Self::Wire(_) | Self::Unexpected(_) | Self::BlockNumber { .. } | Self::EmptyBlocks => {
+            Self::Wire(_) | Self::Unexpected(_) | Self::BlockNumber { .. } | Self::SparseBlocks => {
                 Recovery::Reassociate
             }
         }
@@ -177,7 +184,7 @@ impl ExchangeError {
             Self::Wire(_) | Self::Value(_) | Self::Unexpected(_) | Self::ResultCount { .. } => {
                 plain(Code::Decode, Layer::Decode)
             }
-            Self::BlockNumber { .. } | Self::EmptyBlocks | Self::TooLong => {
+            Self::BlockNumber { .. } | Self::SparseBlocks | Self::TooLong => {
                 plain(Code::BlockTransfer, Layer::Get)
             }
             Self::RequestTooLong(_) => plain(Code::BlockTransfer, Layer::Set),

@@ -6,10 +6,14 @@ use crate::wire::xdlms::gbt::GeneralBlockTransfer;
 /// Longest APDU that is put together, in bytes.
 const MAX_APDU: usize = 8 << 20;
 
+/// Blocks in a row that bring nothing: repeated, ahead of one that was lost, or empty.
+const MAX_IDLE_BLOCKS: u32 = 64;
+
 /// The blocks of one incoming APDU.
 #[derive(Debug, Default)]
 pub(super) struct GeneralBlocks {
     last: u16,
+    idle: u32,
     bytes: Vec<u8>,
 }
 
@@ -27,8 +31,7 @@ pub(super) enum Progress {
 impl GeneralBlocks {
     /// Forgets a transfer that did not end.
     pub(super) fn reset(&mut self) {
-        self.last = 0;
-        self.bytes.clear();
+        *self = Self::default();
     }
 
     /// Takes one block; an acknowledgement, if one is due, is appended to `out`.
@@ -37,6 +40,11 @@ impl GeneralBlocks {
     pub(super) fn take(&mut self, apdu: &[u8], out: &mut Vec<u8>) -> Result<Progress, SessionError> {
         let block = GeneralBlockTransfer::decode(apdu).map_err(SessionError::Acse)?;
         let expected = self.last.wrapping_add(1);
+        let is_news = block.number == expected && (block.last || !block.data.is_empty());
+        self.idle = if is_news { 0 } else { self.idle.saturating_add(1) };
+        if self.idle > MAX_IDLE_BLOCKS {
+            return Err(SessionError::GeneralBlock { expected, received: block.number });
+        }
         if block.number == expected {
             if self.bytes.len().saturating_add(block.data.len()) > MAX_APDU {
                 return Err(SessionError::GeneralBlock { expected, received: block.number });
@@ -44,8 +52,7 @@ impl GeneralBlocks {
             self.last = expected;
             self.bytes.extend_from_slice(block.data);
             if block.last {
-                self.last = 0;
-                return Ok(Progress::Complete(std::mem::take(&mut self.bytes)));
+                return Ok(Progress::Complete(std::mem::take(self).bytes));
             }
         } else if block.number > expected.saturating_add(u16::from(block.window)) {
             return Err(SessionError::GeneralBlock { expected, received: block.number });

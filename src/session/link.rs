@@ -112,6 +112,9 @@ pub enum LinkError {
     /// No answer, but many other APDUs.
     #[error("no answer among many other APDUs")]
     Drowned,
+    /// Parts of answers without end, and hardly anything in them.
+    #[error("the meter keeps the link busy and brings hardly anything")]
+    Stalled,
     /// No answer but our own frames.
     #[error("no answer but the echo of our own frames")]
     Echo,
@@ -156,7 +159,7 @@ impl LinkError {
             Self::DisconnectedMode | Self::Reset => (Code::HdlcDm, Layer::Hdlc),
             Self::FrameRejected { .. } => (Code::HdlcFrmr, Layer::Hdlc),
             Self::Damaged => (Code::HdlcFcs, Layer::Hdlc),
-            Self::Timeout | Self::Drowned => (Code::Timeout, Layer::Hdlc),
+            Self::Timeout | Self::Drowned | Self::Stalled => (Code::Timeout, Layer::Hdlc),
             Self::Echo => (Code::SerialEcho, Layer::Serial),
             Self::WrapperAddress { .. } => (Code::WrapperAddress, Layer::Wrapper),
             Self::NotWrapper(_) => (Code::Decode, Layer::Wrapper),
@@ -178,6 +181,7 @@ impl LinkError {
             Self::NotWrapper(_) => {
                 report.with_hint("check interface: the peer does not speak the TCP wrapper")
             }
+            Self::Stalled => report.with_hint("the meter was given up so that others are served"),
             Self::Drowned => {
                 report.with_hint("the meter sends pushes, or answers to requests of others, here")
             }
@@ -211,4 +215,6 @@ pub struct LinkCounters {
     pub retransmissions: u64,
     /// APDUs whose segments each repeated the LLC header.
     pub repeated_llc: u64,
+    /// Octets of APDUs and of their segments, each counted once.
+    pub octets: u64,
 }

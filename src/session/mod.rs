@@ -19,6 +19,7 @@ mod general_block;
 pub mod hdlc_link;
 pub mod hdlc_server;
 pub mod link;
+mod patience;
 pub mod push_listener;
 mod reassembly;
 mod send_window;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::link::{AddressCheck, LinkCounters, LinkError, LinkEvent, LinkParameters, Reply};
+use super::patience::Pace;
 use crate::wire::wrapper::{Deframer, Pdu};
 
 /// What a wrapper link must know.
@@ -147,6 +148,11 @@ impl WrapperLink {
         self.state == State::Idle
     }
 
+    /// How long it waits.
+    pub(super) const fn pace(&self) -> Pace {
+        Pace { silence: self.config.response_timeout, octet_time: Duration::ZERO }
+    }
+
     /// What it has seen.
     #[must_use]
     pub const fn counters(&self) -> LinkCounters {
@@ -178,6 +184,8 @@ impl WrapperLink {
                         }
                         Origin::Ours => {}
                     }
+                    let octets = u64::try_from(pdu.apdu.len()).unwrap_or(u64::MAX);
+                    self.counters.octets = self.counters.octets.saturating_add(octets);
                     self.state = State::Idle;
                     self.events.push_back(LinkEvent::Apdu(pdu.apdu.to_vec()));
                 }

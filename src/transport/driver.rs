@@ -80,6 +80,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         poll_fn(|cx| self.poll_event(cx, session)).await
     }
 
+    /// Gives the session what has arrived, without waiting for more.
+    ///
+    /// # Errors
+    /// The stream's end or failure.
+    pub async fn take_in<T: Session>(&mut self, session: &mut T) -> Result<(), TransportError> {
+        poll_fn(|cx| {
+            loop {
+                let mut buffer = ReadBuf::new(&mut self.input);
+                match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                        return Poll::Ready(Err(TransportError::Closed));
+                    }
+                    Poll::Ready(Ok(())) => session.handle_input(now(), buffer.filled()),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                }
+            }
+        })
+        .await
+    }
+
     /// Drops what arrives, for nobody waits for it, until the stream ends.
     pub async fn end(&mut self) -> TransportError {
         poll_fn(|cx| {

@@ -339,10 +339,14 @@ impl LinkActor {
         let (mut client, memory) = meter.client(port);
         let wanted: Vec<&Value> = values.iter().collect();
         let visited = read_values(&mut client, memory, &device, &wanted).await;
+        let is_associated = client.session().negotiated().is_some();
+        let notifications = client.take_notifications();
         if visited.broken.is_none() {
             self.heard = Some((index, Instant::now()));
+            if !is_associated {
+                self.leave_current().await;
+            }
         }
-        let notifications = client.take_notifications();
         self.hand_on(index, notifications).await;
         Ok(visited)
     }
@@ -376,7 +380,11 @@ impl LinkActor {
         let Some(Station { meter: Ok(meter), .. }) = self.stations.get(index) else { return };
         match failure.recovery {
             // The neighbours are well: a silent meter is no reason to take their line down.
-            Recovery::ReopenLink if failure.has_waited() && self.others_are_heard(index) => {
+            Recovery::ReopenLink
+                if failure.has_waited()
+                    && self.others_are_heard(index)
+                    && !meter.answers_are_unnumbered() =>
+            {
                 self.leave_current().await;
             }
             Recovery::ReopenLink => self.close_port().await,

@@ -127,6 +127,12 @@ impl Meter {
         !self.session.is_wrapper()
     }
 
+    /// Whether its answers bear no number: a late one must not meet the next request.
+    #[must_use]
+    pub fn answers_are_unnumbered(&self) -> bool {
+        self.session.answers_are_unnumbered()
+    }
+
     /// The client for calls while associated, beside what is remembered.
     pub fn client<'a, L: Line>(
         &'a mut self,

@@ -82,7 +82,10 @@ pub async fn read_values<S: AsyncRead + AsyncWrite + Unpin>(
     values: &[&Value],
 ) -> Visited {
     let mut visit = Visit { client, memory, rules: time_rules(device), broken: None };
-    let found = visit.read(values).await;
+    let mut found = visit.read(values).await;
+    if visit.client.session().answers_are_unnumbered() && !values.is_empty() {
+        visit.keep_what_is_proven(values, &mut found).await;
+    }
     Visited { found, broken: visit.broken }
 }
 
@@ -162,6 +165,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             });
         }
         found
+    }
+
+    /// Where answers bear no number, all that was read stands or falls with the proof at the end.
+    async fn keep_what_is_proven(&mut self, values: &[&Value], found: &mut Vec<Found>) {
+        if self.broken.is_none() {
+            self.broken = self.client.prove_in_step().await.err();
+        }
+        let Some(error) = &self.broken else { return };
+        let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
+        *found = none_of(&values, &error.report());
+        *self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
     }
 
     fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {

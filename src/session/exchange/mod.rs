@@ -23,6 +23,13 @@ const MAX_TRANSFER: usize = 8 << 20;
 /// Blocks without data in a row that are taken from a meter that has more to come.
 const MAX_EMPTY_BLOCKS: u32 = 16;
 
+/// Blocks that may be as short as they like. What comes after them must hold [`LEAST_OCTETS`] on average: the smallest
+/// PDUs of meters leave room for more.
+const SHORT_BLOCKS: usize = 64;
+
+/// Octets of data that a block holds on average.
+const LEAST_OCTETS: usize = 8;
+
 /// A service to run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Service {
@@ -36,6 +43,8 @@ pub enum Service {
     SetList(Vec<(AttributeRequest, Data)>),
     /// ACTION: one method, with its parameters.
     Action(MethodDescriptor, Option<Data>),
+    /// ACTION: several methods in one request, each with its parameters; null-data where it has none.
+    ActionList(Vec<(MethodDescriptor, Data)>),
     /// Read of short names.
     Read(Vec<VariableAccess<'static>>),
     /// Write to short names.
@@ -53,6 +62,8 @@ pub enum Outcome {
     Set(Vec<DataAccessResult>),
     /// Of `Action`: its result, and what the method returned.
     Action(DataAccessResult, Option<GetDataResult>),
+    /// Of `ActionList`, in the order of the request.
+    ActionList(Vec<(DataAccessResult, Option<GetDataResult>)>),
 }
 
 /// Why an exchange ended without an outcome.
@@ -84,9 +95,9 @@ pub enum ExchangeError {
         /// The block that came.
         received: u32,
     },
-    /// Blocks without data, and always more to come.
-    #[error("{MAX_EMPTY_BLOCKS} blocks without data")]
-    EmptyBlocks,
+    /// Blocks with hardly any data or none, and always more to come.
+    #[error("blocks with hardly any data, and no end of them")]
+    SparseBlocks,
     /// A list response with another number of results than asked for.
     #[error("{received} results for {expected} requests")]
     ResultCount {
@@ -159,6 +170,9 @@ impl Exchange {
             Service::Action(method, parameters) => {
                 Transfer::Action(action::Action::start(method, parameters.as_ref(), invoke, limits, out)?)
             }
+            Service::ActionList(items) => {
+                Transfer::Action(action::Action::start_list(&items, invoke, limits, out)?)
+            }
             Service::Read(variables) => Transfer::Read(short_name::Read::start(&variables, limits, out)?),
             Service::Write(items) => Transfer::Write(short_name::Write::start(&items, limits, out)?),
         };
@@ -204,11 +218,13 @@ impl Incoming {
             return Err(ExchangeError::TooLong);
         }
         self.empty_blocks = if raw.is_empty() { self.empty_blocks.saturating_add(1) } else { 0 };
-        if self.empty_blocks > MAX_EMPTY_BLOCKS {
-            return Err(ExchangeError::EmptyBlocks);
-        }
         self.last_block = block;
         self.bytes.extend_from_slice(raw);
+        let justified = (self.bytes.len() / LEAST_OCTETS).saturating_add(SHORT_BLOCKS);
+        if self.empty_blocks > MAX_EMPTY_BLOCKS || usize::try_from(block).is_ok_and(|count| count > justified)
+        {
+            return Err(ExchangeError::SparseBlocks);
+        }
         Ok(())
     }
 }

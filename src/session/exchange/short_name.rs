@@ -31,7 +31,14 @@ impl Read {
             Some(&tag::READ_RESPONSE) => {}
             other => return Err(ExchangeError::Unexpected(other.copied().unwrap_or_default())),
         }
-        let response = ReadResponse::decode(apdu)?;
+        let response = match ReadResponse::decode(apdu) {
+            Ok(response) => response,
+            // As many results as asked for, and only what they hold is not understood.
+            Err(error) if sn::result_count(apdu) == Some(self.count) => {
+                return Err(ExchangeError::Value(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
         if let [ReadResult::Block(block)] = response.results.as_slice() {
             self.blocks.take(u32::from(block.number), block.raw)?;
             if !block.last {
@@ -48,11 +55,12 @@ impl Read {
         match sn::decode_read_content(&self.blocks.bytes) {
             Ok(results) if results.len() == self.count => self.results(results),
             _ if self.count == 1 => {
-                let data = Data::from_bytes(&self.blocks.bytes)?;
+                let data = Data::from_bytes(&self.blocks.bytes).map_err(ExchangeError::Value)?;
                 Ok(Step::Done(Outcome::GetList(vec![Ok(data)])))
             }
             Ok(results) => Err(ExchangeError::ResultCount { expected: self.count, received: results.len() }),
-            Err(error) => Err(error.into()),
+            // All blocks came, in their order.
+            Err(error) => Err(ExchangeError::Value(error)),
         }
     }
 

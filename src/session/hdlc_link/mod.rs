@@ -7,6 +7,7 @@ mod turn;
 use std::time::Instant;
 
 use super::link::{AddressCheck, LinkCounters, LinkError, LinkEvent, LinkTiming, Reply};
+use super::patience::Pace;
 use crate::wire::hdlc::{ClientAddress, Deframer, Parameters, ServerAddress};
 use station::{Line, Station, Tries};
 
@@ -106,6 +107,13 @@ impl HdlcLink {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.station.is_idle()
+    }
+
+    /// How long it waits.
+    pub(super) fn pace(&self) -> Pace {
+        let timing = self.station.timing();
+        let tries = timing.retries.saturating_add(1);
+        Pace { silence: timing.response_timeout.saturating_mul(tries), octet_time: timing.octet_time }
     }
 
     /// What it has seen.

@@ -153,6 +153,14 @@ pub fn put_normal(
     }
 }
 
+/// Reads what the blocks of a long answer to a list hold together: the results with what was returned.
+///
+/// # Errors
+/// As [`ActionResponse::decode`].
+pub fn decode_list_content(reader: &mut Reader<'_>) -> Result<Vec<ActionOutcome>, WireError> {
+    list(reader, ActionOutcome::decode)
+}
+
 /// Appends an action-request-next-pblock; `block` is the number of the block just received.
 pub fn put_next_block(out: &mut Vec<u8>, invoke: InvokeIdAndPriority, block: u32) {
     out.extend_from_slice(&[tag::ACTION_REQUEST, request::NEXT_BLOCK, invoke.0]);

@@ -230,6 +230,12 @@ impl<'a> ReadResponse<'a> {
     }
 }
 
+/// How many results a ReadResponse says to hold, whether they can be read or not.
+#[must_use]
+pub fn result_count(apdu: &[u8]) -> Option<usize> {
+    expect_tag(apdu, tag::READ_RESPONSE).ok()?.length().ok()
+}
+
 /// Reads what the blocks of a long response hold together: a ReadResponse without its tag.
 ///
 /// # Errors

@@ -36,6 +36,8 @@ impl Station {
         }
         self.receive = self.receive.next();
         self.unacknowledged = self.unacknowledged.saturating_add(1);
+        let octets = u64::try_from(frame.information.len()).unwrap_or(u64::MAX);
+        self.counters.octets = self.counters.octets.saturating_add(octets);
         match self.incoming.push(frame.information, Segment::of(frame.segmented)) {
             Reassembled::Partial => Arrival::Segment,
             Reassembled::Whole { apdu, repeated_llc } => {

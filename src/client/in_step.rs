@@ -1,0 +1,40 @@
+//! The proof that each answer was that of its request, where answers bear no number.
+//!
+//! Short names have no invoke-id and the wrapper no sequence numbers. When a modem, a gateway or the meter repeats one
+//! answer, each that follows is taken for the next request's, and no single one looks wrong. But one answer too many stays
+//! so: it stands before the answer to a last question whose answer is known beforehand.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::short_names::ASSOCIATION;
+use super::{ClientError, MeterClient};
+use crate::session::error::{Recovery, SessionError};
+use crate::wire::data::Data;
+use crate::wire::xdlms::sn::VariableAccess;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
+    /// Asks for the name of the association, where answers bear no number. What was read before is to be trusted only
+    /// if this succeeds. A meter that does not tell the name is asked to release the association instead.
+    ///
+    /// # Errors
+    /// [`SessionError::OutOfStep`]; the stream's, the link's.
+    pub async fn prove_in_step(&mut self) -> Result<(), ClientError> {
+        if !self.session().answers_are_unnumbered() {
+            return Ok(());
+        }
+        match self.read(vec![VariableAccess::Name(ASSOCIATION)]).await {
+            Ok(results) => match results.as_slice() {
+                [Ok(Data::OctetString(name))] if is_association(name) => Ok(()),
+                [Err(_)] => self.release().await,
+                _ => Err(SessionError::OutOfStep.into()),
+            },
+            Err(error) if error.recovery() == Recovery::ReportOnly => self.release().await,
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a logical name is that of an association: 0-0:40.0.x*255.
+const fn is_association(name: &[u8]) -> bool {
+    matches!(name, [0, 0, 40, 0, _, 255])
+}

@@ -1,0 +1,178 @@
+//! Meters with short names over the wrapper, where answers bear no number: one too many never becomes a wrong value.
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use support::mosquitto::{Message, Mosquitto, Subscriber};
+use support::scripted::{AARQ, Act, Asked, RLRQ, Scripted};
+use support::site::{Gateway, Site, topic};
+
+const READ: u8 = 0x05;
+const READ_RESPONSE: u8 = 0x0C;
+const IMPORT: u16 = 0x1008;
+const EXPORT: u16 = 0x1108;
+const ASSOCIATION_NAME: u16 = 0xFA00;
+
+/// AARE: accepted, short names; services Read and blocks with it.
+fn accepted() -> Vec<u8> {
+    let mut aare = vec![0x61, 0x29, 0xA1, 0x09, 0x06, 0x07, 0x60, 0x85, 0x74, 0x05, 0x08, 0x01, 0x02];
+    aare.extend([0xA2, 0x03, 0x02, 0x01, 0x00, 0xA3, 0x05, 0xA1, 0x03, 0x02, 0x01, 0x00]);
+    aare.extend([0xBE, 0x10, 0x04, 0x0E, 0x08, 0x00, 0x06, 0x5F, 0x1F, 0x04, 0x00, 0x10, 0x10, 0x00]);
+    aare.extend([0x04, 0x00, 0xFA, 0x00]);
+    aare
+}
+
+/// structure { base_name, class_id, version, logical_name }
+fn object(base: u16, class: u8, obis: [u8; 6]) -> Vec<u8> {
+    let [high, low] = base.to_be_bytes();
+    [&[2, 4, 0x10, high, low, 0x12, 0, class, 0x11, 0, 9, 6][..], &obis].concat()
+}
+
+/// The name that a Read of one variable asks for.
+fn name_of(apdu: &[u8]) -> Option<u16> {
+    match apdu {
+        [READ, 1, 2, high, low] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
+/// Two registers, 111 Wh in and 222 Wh out, and a register without a unit that the configuration knows by name alone.
+fn answer(apdu: &[u8]) -> Vec<u8> {
+    let data = match (apdu[0], name_of(apdu)) {
+        (AARQ, _) => return accepted(),
+        (RLRQ, _) => return vec![0x63, 0x03, 0x80, 0x01, 0x00],
+        (_, Some(ASSOCIATION_NAME)) => vec![9, 6, 0, 0, 40, 0, 0, 255],
+        (_, Some(0xFA08)) => {
+            let import = object(0x1000, 3, [1, 0, 1, 8, 0, 255]);
+            let export = object(0x1100, 3, [1, 0, 2, 8, 0, 255]);
+            let demand = object(0x1200, 5, [1, 0, 1, 4, 0, 255]);
+            [&[1, 3][..], &import, &export, &demand].concat()
+        }
+        (_, Some(0xFD08)) => b"\x09\x04TEST".to_vec(),
+        (_, Some(IMPORT)) => vec![6, 0, 0, 0, 111],
+        (_, Some(EXPORT)) => vec![6, 0, 0, 0, 222],
+        (_, Some(0x1010 | 0x1110)) => vec![2, 2, 0x0F, 0, 0x16, 30],
+        (_, Some(_)) => return vec![READ_RESPONSE, 1, 1, 4],
+        _ => return vec![0xD8, 1, 2],
+    };
+    [&[READ_RESPONSE, 1, 0][..], &data].concat()
+}
+
+fn snapshots(messages: &[Message]) -> Vec<Value> {
+    let topic = topic("devices/m/groups/g");
+    messages.iter().filter(|message| message.topic == topic).map(Message::json).collect()
+}
+
+fn start(broker: &Mosquitto, port: u16, values: Value) -> (Gateway, Subscriber) {
+    let live = broker.subscribe("dlms/g/#");
+    let device = json!({"interface": "wrapper", "logical_name_referencing": false});
+    let site = Site::new(&broker.url())
+        .connection("c", port, json!({"connect_timeout": "1s", "persistent": true}))
+        .device("m", "c", device)
+        .group("g", &["m"], values, json!({}));
+    (site.start(), live)
+}
+
+fn registers() -> Value {
+    json!([
+        {"name": "import", "obis": "1.0.1.8.0.255", "class": "register"},
+        {"name": "export", "obis": "1.0.2.8.0.255", "class": "register"},
+    ])
+}
+
+/// Whatever stands in a snapshot is true.
+fn assert_true(snapshot: &Value) {
+    let values = &snapshot["values"];
+    for (name, truth) in [("import", 111), ("export", 222)] {
+        let entry = &values[name];
+        if entry["quality"] == "good" {
+            assert_eq!((&entry["value"], &entry["unit"]), (&json!(truth), &json!("Wh")), "{snapshot}");
+        } else {
+            assert_eq!(entry["value"], Value::Null, "{snapshot}");
+        }
+    }
+}
+
+/// The meter does something else in answer to the Read of the import, as often as `times`; then all is well again.
+async fn spoilt(times: usize, fault: fn(Vec<u8>) -> Vec<Act>, expected: Option<(&str, &str)>) -> Scripted {
+    let done = AtomicUsize::new(0);
+    let meter = Scripted::start(move |asked: &Asked| {
+        let whole = answer(&asked.apdu);
+        let is_due = name_of(&asked.apdu) == Some(IMPORT) && done.fetch_add(1, Ordering::SeqCst) < times;
+        if is_due { fault(whole) } else { vec![Act::Say(whole)] }
+    })
+    .await;
+    let broker = Mosquitto::start();
+    let (gateway, live) = start(&broker, meter.port(), registers());
+    let seen = live
+        .until("good cycles after the fault", |seen| {
+            let seen = snapshots(seen);
+            let first = seen.iter().position(|snapshot| snapshot["status"] == "ok");
+            first.is_some_and(|first| seen.len() > first + 1)
+        })
+        .await;
+    let seen = snapshots(&seen);
+    seen.iter().for_each(assert_true);
+    assert_eq!(seen.last().expect("a cycle")["status"], "ok");
+    if let Some((code, layer)) = expected {
+        let failed = seen.iter().find(|snapshot| snapshot["status"] == "failed").expect("a failed cycle");
+        assert_eq!((&failed["error"]["code"], &failed["error"]["layer"]), (&json!(code), &json!(layer)));
+    }
+    gateway.stop().await;
+    meter
+}
+
+#[tokio::test]
+async fn an_answer_that_is_repeated_never_becomes_the_value_of_the_next() {
+    let at_once: fn(Vec<u8>) -> Vec<Act> = |whole| vec![Act::Say(whole.clone()), Act::Say(whole)];
+    let after_the_next_request: fn(Vec<u8>) -> Vec<Act> =
+        |whole| vec![Act::Say(whole.clone()), Act::Pause(Duration::from_millis(50)), Act::Say(whole)];
+    let out_of_step = Some(("DECODE", "wrapper"));
+    let (first, second) =
+        tokio::join!(spoilt(2, at_once, out_of_step), spoilt(2, after_the_next_request, out_of_step));
+    for meter in [first, second] {
+        assert!(meter.connections() >= 3, "each time on a new connection, not only in a new association");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_is_left_behind_with_its_connection() {
+    let late: fn(Vec<u8>) -> Vec<Act> = |whole| vec![Act::Pause(Duration::from_millis(900)), Act::Say(whole)];
+    let meter = spoilt(1, late, Some(("TIMEOUT", "wrapper"))).await;
+    assert!(meter.connections() >= 2);
+}
+
+#[tokio::test]
+async fn each_visit_ends_with_the_proof_that_answers_are_in_step() {
+    let meter = spoilt(0, |whole| vec![Act::Say(whole)], None).await;
+    let names: Vec<u16> = meter.asked().iter().filter_map(|asked| name_of(&asked.apdu)).collect();
+    let visits: Vec<&[u16]> = names.split_inclusive(|&name| name == ASSOCIATION_NAME).collect();
+    assert!(visits.len() >= 2, "{names:04X?}");
+    for visit in &visits {
+        assert_eq!(visit.iter().filter(|&&name| name == IMPORT || name == EXPORT).count(), 2, "{names:04X?}");
+    }
+    assert_eq!((meter.connections(), meter.count(AARQ)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_meter_that_does_not_tell_the_name_of_its_association_proves_it_by_its_release() {
+    let meter = Scripted::start(|asked: &Asked| match name_of(&asked.apdu) {
+        Some(ASSOCIATION_NAME) => vec![Act::Say(vec![READ_RESPONSE, 1, 1, 3])],
+        _ => vec![Act::Say(answer(&asked.apdu))],
+    })
+    .await;
+    let broker = Mosquitto::start();
+    let (gateway, live) = start(&broker, meter.port(), registers());
+    let seen = live.until("cycles", |seen| snapshots(seen).len() >= 3).await;
+    for snapshot in snapshots(&seen) {
+        assert_true(&snapshot);
+        assert_eq!(snapshot["status"], "ok", "{snapshot}");
+    }
+    assert!(meter.count(RLRQ) >= 2, "one a visit");
+    assert_eq!(meter.connections(), 1, "the connection is kept");
+    gateway.stop().await;
+}
