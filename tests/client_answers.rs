@@ -1,4 +1,4 @@
-//! A client's session that is sent other APDUs than the answer: pushes, stale answers, exceptions, empty blocks.
+//! A client's session that is sent other APDUs than the answer: pushes, stale answers, exceptions, blocks without end.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use dlms2mqtt::wire::data::Data;
 use dlms2mqtt::wire::obis::Obis;
 use dlms2mqtt::wire::wrapper::Pdu;
 use dlms2mqtt::wire::xdlms::conformance::Conformance;
-use dlms2mqtt::wire::xdlms::{AttributeDescriptor, AttributeRequest};
+use dlms2mqtt::wire::xdlms::sn::VariableAccess;
+use dlms2mqtt::wire::xdlms::{AttributeDescriptor, AttributeRequest, DataAccessResult, GetDataResult};
 
 /// Accepted, without authentication; GET.
 const AARE: &[u8] = &[
@@ -35,8 +36,12 @@ struct Bench {
 
 impl Bench {
     fn associated() -> Self {
+        Self::by(Referencing::LogicalName)
+    }
+
+    fn by(referencing: Referencing) -> Self {
         let settings = AssociationSettings {
-            referencing: Referencing::LogicalName,
+            referencing,
             ciphering: Ciphering::Plain,
             mechanism: Mechanism::Lowest,
             secret: Default::default(),
@@ -53,7 +58,11 @@ impl Bench {
         assert!(matches!(bench.session.poll_event(), Some(Event::Opened(_))));
         bench.session.associate(bench.now, &[0; 16], None);
         bench.sent();
-        bench.hear(&[AARE]);
+        let mut aare = AARE.to_vec();
+        if referencing == Referencing::ShortName {
+            aare[12] = 2;
+        }
+        bench.hear(&[&aare]);
         assert!(matches!(bench.session.poll_event(), Some(Event::Associated(_))));
         bench
     }
@@ -65,6 +74,18 @@ impl Bench {
         self.session.request(self.now, Service::Get(AttributeRequest::whole(register)));
         let sent = self.sent();
         sent[8 + 2]
+    }
+
+    /// Asks for variables by short names.
+    fn read(&mut self, names: &[u16]) {
+        let variables = names.iter().map(|&name| VariableAccess::Name(name)).collect();
+        self.session.request(self.now, Service::Read(variables));
+        self.sent();
+    }
+
+    #[track_caller]
+    fn got_list(&mut self, expected: Vec<GetDataResult>) {
+        assert_eq!(self.session.poll_event(), Some(Event::Outcome(Outcome::GetList(expected))));
     }
 
     fn sent(&mut self) -> Vec<u8> {
@@ -214,4 +235,171 @@ fn a_value_that_cannot_be_decoded_spoils_only_itself() {
     bench.ask();
     bench.hear(&[&[0xC4, 9, 0, 0]]);
     assert_eq!(bench.failed().recovery(), Recovery::Reassociate, "whose answer that is nobody knows");
+}
+
+#[test]
+fn a_value_by_short_name_that_cannot_be_decoded_spoils_only_its_request() {
+    let mut bench = Bench::by(Referencing::ShortName);
+    let cases: [(&[u16], &[u8]); 4] = [
+        (&[0x1008], &[0x0C, 1, 0, 0xEE]),
+        (&[0x1008], &[0x0C, 1, 0, 0x11, 5, 5]),
+        (&[0x1008, 0x1108], &[0x0C, 2, 0, 0x11, 5, 0, 0xEE]),
+        // The whole of it in one block, and cut off there.
+        (&[0x1008], &[0x0C, 1, 2, 1, 0, 1, 4, 1, 0, 0x12, 0]),
+    ];
+    for (names, response) in cases {
+        bench.read(names);
+        bench.hear(&[response]);
+        let error = bench.failed();
+        assert_eq!(
+            (error.recovery(), error.report().code),
+            (Recovery::ReportOnly, Code::Decode),
+            "{response:02X?}"
+        );
+        bench.read(&[0x1008]);
+        bench.hear(&[&[0x0C, 1, 0, 0x11, 7]]);
+        bench.got_list(vec![Ok(Data::Unsigned(7))]);
+    }
+    bench.read(&[0x1008]);
+    bench.hear(&[&[0x0C, 2, 0, 0xEE]]);
+    assert_eq!(bench.failed().recovery(), Recovery::Reassociate, "whose answer that is nobody knows");
+}
+
+#[test]
+fn a_list_by_short_names_with_another_number_of_results_is_no_list_of_values() {
+    let mut bench = Bench::by(Referencing::ShortName);
+    bench.read(&[0x1008, 0x1108]);
+    bench.hear(&[&[0x0C, 1, 0, 0x11, 7]]);
+    assert_eq!(bench.failed().report().code, Code::Decode);
+    bench.read(&[0x1008, 0x1108]);
+    bench.hear(&[&[0x0C, 2, 0, 0x11, 7, 1, 4]]);
+    bench.got_list(vec![Ok(Data::Unsigned(7)), Err(DataAccessResult::ObjectUndefined)]);
+}
+
+#[test]
+fn an_answer_too_many_ends_the_connection_where_answers_bear_no_number() {
+    let answer: &[u8] = &[0x0C, 1, 0, 0x11, 7];
+    let mut bench = Bench::by(Referencing::ShortName);
+    bench.read(&[0x1008]);
+    bench.hear(&[answer, answer]);
+    bench.got_list(vec![Ok(Data::Unsigned(7))]);
+    assert_out_of_step(&mut bench);
+
+    let mut bench = Bench::by(Referencing::ShortName);
+    bench.read(&[0x1008]);
+    bench.hear(&[answer]);
+    bench.got_list(vec![Ok(Data::Unsigned(7))]);
+    bench.hear(&[PUSH]);
+    assert_eq!(bench.session.poll_event(), Some(Event::Notification(PUSH.to_vec())), "a push is none");
+    bench.hear(&[answer]);
+    assert_out_of_step(&mut bench);
+
+    let mut bench = Bench::by(Referencing::ShortName);
+    bench.session.release(bench.now);
+    bench.hear(&[answer]);
+    assert_out_of_step(&mut bench);
+
+    let mut numbered = Bench::associated();
+    let invoke = numbered.ask();
+    numbered.hear(&[&self::answer(invoke, 7), &self::answer(invoke, 7)]);
+    numbered.got(7);
+    assert_eq!(numbered.session.poll_event(), None, "its number says that it is old");
+}
+
+#[track_caller]
+fn assert_out_of_step(bench: &mut Bench) {
+    let error = bench.failed();
+    assert_eq!(error, SessionError::OutOfStep);
+    assert_eq!(error.recovery(), Recovery::ReopenLink);
+    assert_eq!(error.report().code, Code::Decode);
+    assert!(!bench.session.is_open());
+}
+
+/// Lets the meter say something every four seconds until the session gives up; the seconds that took.
+fn held(bench: &mut Bench, mut says: impl FnMut(u32, u8) -> Vec<u8>) -> (u64, SessionError) {
+    let begun = bench.now;
+    let invoke = bench.ask();
+    for turn in 1..10_000 {
+        bench.now += Duration::from_secs(4);
+        let apdu = says(turn, invoke);
+        bench.hear(&[&apdu]);
+        bench.sent();
+        while let Some(event) = bench.session.poll_event() {
+            match event {
+                Event::Failed(error) => return ((bench.now - begun).as_secs(), error),
+                Event::Notification(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    panic!("it goes on for ever");
+}
+
+fn block(number: u32, invoke: u8, raw: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(raw.len()).expect("short");
+    [&[0xC4, 2, invoke, 0][..], &number.to_be_bytes(), &[0, length], raw].concat()
+}
+
+#[test]
+fn a_meter_that_brings_hardly_anything_does_not_hold_the_link() {
+    type Says = fn(u32, u8) -> Vec<u8>;
+    let ways: [(&str, Says); 4] = [
+        ("blocks of one octet", |turn, invoke| block(turn, invoke, &[9])),
+        ("pushes", |_, _| PUSH.to_vec()),
+        ("answers to other requests", |_, invoke| answer(invoke ^ 3, 1).to_vec()),
+        ("the same general block", |_, _| vec![0xE0, 0x01, 0, 1, 0, 0, 1, 0xC4]),
+    ];
+    for (way, says) in ways {
+        let mut bench = Bench::associated();
+        let (seconds, error) = held(&mut bench, says);
+        assert!((60..=400).contains(&seconds), "{way}: {seconds} s");
+        assert!(matches!(error.recovery(), Recovery::ReopenLink | Recovery::Reassociate), "{way}: {error}");
+        assert!(matches!(error.report().code, Code::Timeout | Code::BlockTransfer), "{way}: {error}");
+    }
+}
+
+#[test]
+fn an_association_request_is_not_waited_for_any_longer() {
+    let mut bench = Bench::associated();
+    bench.session.close(bench.now);
+    while bench.session.poll_event().is_some() {}
+    bench.session.open(bench.now);
+    bench.session.associate(bench.now, &[0; 16], None);
+    while bench.session.poll_event().is_some() {}
+    let begun = bench.now;
+    loop {
+        bench.now += Duration::from_secs(4);
+        bench.hear(&[&[0xE0, 0x01, 0, 1, 0, 0, 1, 0x61]]);
+        bench.sent();
+        if let Some(Event::Failed(error)) = bench.session.poll_event() {
+            assert_eq!(error.report().code, Code::Timeout);
+            assert!(error.to_string().contains("hardly anything"), "{error}");
+            break;
+        }
+        assert!(bench.now - begun < Duration::from_secs(300));
+    }
+}
+
+#[test]
+fn a_slow_meter_that_does_bring_something_is_waited_for() {
+    let mut bench = Bench::associated();
+    let raw = [7; 100];
+    let (seconds, error) = held(&mut bench, |turn, invoke| block(turn, invoke, &raw));
+    assert!(seconds >= 3_500, "given up only after an hour: {seconds} s: {error}");
+}
+
+#[test]
+fn blocks_must_hold_something_however_fast_they_come() {
+    let mut bench = Bench::associated();
+    let invoke = bench.ask();
+    for number in 1..200 {
+        bench.hear(&[&block(number, invoke, &[9])]);
+        bench.sent();
+        if let Some(Event::Failed(error)) = bench.session.poll_event() {
+            assert_eq!((error.recovery(), error.report().code), (Recovery::Reassociate, Code::BlockTransfer));
+            assert!((64..100).contains(&number), "at block {number}");
+            return;
+        }
+    }
+    panic!("blocks of one octet each, by the hundred");
 }
