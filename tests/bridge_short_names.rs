@@ -17,11 +17,11 @@ const IMPORT: u16 = 0x1008;
 const EXPORT: u16 = 0x1108;
 const ASSOCIATION_NAME: u16 = 0xFA00;
 
-/// AARE: accepted, short names; services Read and blocks with it.
+/// AARE: accepted, short names; services Read, in blocks and of parts.
 fn accepted() -> Vec<u8> {
     let mut aare = vec![0x61, 0x29, 0xA1, 0x09, 0x06, 0x07, 0x60, 0x85, 0x74, 0x05, 0x08, 0x01, 0x02];
     aare.extend([0xA2, 0x03, 0x02, 0x01, 0x00, 0xA3, 0x05, 0xA1, 0x03, 0x02, 0x01, 0x00]);
-    aare.extend([0xBE, 0x10, 0x04, 0x0E, 0x08, 0x00, 0x06, 0x5F, 0x1F, 0x04, 0x00, 0x10, 0x10, 0x00]);
+    aare.extend([0xBE, 0x10, 0x04, 0x0E, 0x08, 0x00, 0x06, 0x5F, 0x1F, 0x04, 0x00, 0x10, 0x10, 0x20]);
     aare.extend([0x04, 0x00, 0xFA, 0x00]);
     aare
 }
@@ -32,15 +32,23 @@ fn object(base: u16, class: u8, obis: [u8; 6]) -> Vec<u8> {
     [&[2, 4, 0x10, high, low, 0x12, 0, class, 0x11, 0, 9, 6][..], &obis].concat()
 }
 
+/// 2026-03-15, 12:00, UTC.
+const NOON: [u8; 12] = [0x07, 0xEA, 3, 15, 7, 12, 0, 0, 0, 0, 0, 0];
+
+/// structure { class_id, logical_name, attribute_index, data_index }
+fn column(class: u8, obis: [u8; 6]) -> Vec<u8> {
+    [&[2, 4, 0x12, 0, class, 9, 6][..], &obis, &[0x0F, 2, 0x12, 0, 0]].concat()
+}
+
 /// The name that a Read of one variable asks for.
 fn name_of(apdu: &[u8]) -> Option<u16> {
     match apdu {
-        [READ, 1, 2, high, low] => Some(u16::from_be_bytes([*high, *low])),
+        [READ, 1, 2 | 4, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
         _ => None,
     }
 }
 
-/// Two registers, 111 Wh in and 222 Wh out, and a register without a unit that the configuration knows by name alone.
+/// Two registers, 111 Wh in and 222 Wh out, and a profile with the one row of 2026-03-15 12:00 and 55 Wh.
 fn answer(apdu: &[u8]) -> Vec<u8> {
     let data = match (apdu[0], name_of(apdu)) {
         (AARQ, _) => return accepted(),
@@ -49,13 +57,22 @@ fn answer(apdu: &[u8]) -> Vec<u8> {
         (_, Some(0xFA08)) => {
             let import = object(0x1000, 3, [1, 0, 1, 8, 0, 255]);
             let export = object(0x1100, 3, [1, 0, 2, 8, 0, 255]);
-            let demand = object(0x1200, 5, [1, 0, 1, 4, 0, 255]);
-            [&[1, 3][..], &import, &export, &demand].concat()
+            let profile = object(0x1300, 7, [1, 0, 99, 1, 0, 255]);
+            let clock = object(0x1400, 8, [0, 0, 1, 0, 0, 255]);
+            [&[1, 4][..], &import, &export, &profile, &clock].concat()
         }
         (_, Some(0xFD08)) => b"\x09\x04TEST".to_vec(),
         (_, Some(IMPORT)) => vec![6, 0, 0, 0, 111],
         (_, Some(EXPORT)) => vec![6, 0, 0, 0, 222],
         (_, Some(0x1010 | 0x1110)) => vec![2, 2, 0x0F, 0, 0x16, 30],
+        (_, Some(0x1308)) => [&[1, 1, 2, 2, 9, 12][..], &NOON, &[6, 0, 0, 0, 55]].concat(),
+        (_, Some(0x1310)) => {
+            [&[1, 2][..], &column(8, [0, 0, 1, 0, 0, 255]), &column(3, [1, 0, 1, 8, 0, 255])].concat()
+        }
+        (_, Some(0x1318)) => vec![6, 0, 0, 3, 0x84],
+        (_, Some(0x1320)) => vec![0x16, 1],
+        (_, Some(0x1330 | 0x1338)) => vec![6, 0, 0, 0, 1],
+        (_, Some(0x1408)) => [&[9, 12][..], &NOON].concat(),
         (_, Some(_)) => return vec![READ_RESPONSE, 1, 1, 4],
         _ => return vec![0xD8, 1, 2],
     };
@@ -174,5 +191,43 @@ async fn a_meter_that_does_not_tell_the_name_of_its_association_proves_it_by_its
     }
     assert!(meter.count(RLRQ) >= 2, "one a visit");
     assert_eq!(meter.connections(), 1, "the connection is kept");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn values_by_short_name_alone_and_classes_from_the_object_list() {
+    let meter = Scripted::start(|asked: &Asked| vec![Act::Say(answer(&asked.apdu))]).await;
+    let broker = Mosquitto::start();
+    let values = json!([
+        {"name": "by_name", "short_name": 0x1000, "class": "register"},
+        {"name": "classless", "short_name": 0x1100},
+        {"name": "by_obis", "obis": "1.0.1.8.0.255"},
+        {"name": "unlisted", "short_name": 0x5000, "class": "register"},
+        {"name": "rows", "short_name": 0x1300, "class": "profile_generic", "entries": 1},
+    ]);
+    let (gateway, live) = start(&broker, meter.port(), values);
+    let seen = live.until("cycles", |seen| snapshots(seen).len() >= 2).await;
+    let snapshot = &snapshots(&seen)[0];
+    assert_eq!(snapshot["status"], "partial", "{snapshot}");
+    let values = &snapshot["values"];
+    for (name, value, obis, short_name) in [
+        ("by_name", 111, "1-0:1.8.0*255", json!(0x1000)),
+        // Its class is the default, data; the object list knows that it is a register, with a unit.
+        ("classless", 222, "1-0:2.8.0*255", json!(0x1100)),
+        ("by_obis", 111, "1-0:1.8.0*255", Value::Null),
+    ] {
+        let entry = &values[name];
+        assert_eq!((&entry["value"], &entry["unit"]), (&json!(value), &json!("Wh")), "{name}: {snapshot}");
+        assert_eq!((&entry["obis"], &entry["short_name"]), (&json!(obis), &short_name), "{name}: {snapshot}");
+    }
+    assert_eq!((&values["unlisted"]["value"], &values["unlisted"]["obis"]), (&Value::Null, &Value::Null));
+    assert_eq!(snapshot["errors"]["unlisted"]["code"], "OBJECT_UNDEFINED");
+    let profile = &snapshot["profiles"]["rows"];
+    assert_eq!((&profile["obis"], &profile["rows"]), (&json!("1-0:99.1.0*255"), &json!(1)), "{snapshot}");
+    let topic = topic("devices/m/profiles/rows");
+    let rows = live.until("rows", |seen| seen.iter().any(|message| message.topic == topic)).await;
+    let rows = rows.iter().find(|message| message.topic == topic).expect("rows").json();
+    assert_eq!(rows["obis"], "1-0:99.1.0*255", "{rows}");
+    assert_eq!(rows["rows"][0][1], 55, "{rows}");
     gateway.stop().await;
 }

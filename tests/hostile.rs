@@ -57,6 +57,19 @@ fn attack(name: &str, body: properties::Body, bytes: &[u8]) {
 }
 
 #[test]
+fn nothing_that_is_pasted_panics() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut random = random();
+    let mut cases = monsters();
+    for seed in &seeds() {
+        cases.extend(spoilt(seed, &mut random).into_iter().take(3));
+    }
+    for case in &cases {
+        properties::dissect(case);
+    }
+}
+
+#[test]
 fn no_configuration_panics_or_takes_for_ever() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = random();

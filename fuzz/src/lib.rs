@@ -4,11 +4,13 @@
 
 mod codecs;
 mod config;
+mod dissect;
 mod session;
 
 pub use codecs::{acse, apdu, ciphered, compact, data, hdlc, objects, text, wrapper};
 pub use config::config;
-pub use session::session;
+pub use dissect::dissect;
+pub use session::{gbt, session};
 
 /// Panics where bytes break a promise.
 pub type Body = fn(&[u8]);
@@ -25,4 +27,5 @@ pub const FROM_METERS: &[(&str, Body)] = &[
     ("objects", objects),
     ("ciphered", ciphered),
     ("session", session),
+    ("gbt", gbt),
 ];

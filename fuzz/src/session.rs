@@ -16,6 +16,7 @@ use dlms2mqtt::wire::hdlc::frame::Frame;
 use dlms2mqtt::wire::obis::Obis;
 use dlms2mqtt::wire::wrapper::Pdu;
 use dlms2mqtt::wire::xdlms::conformance::Conformance;
+use dlms2mqtt::wire::xdlms::gbt::GeneralBlockTransfer;
 use dlms2mqtt::wire::xdlms::{AttributeDescriptor, AttributeRequest};
 
 /// More steps than this without input from the meter are a busy loop.
@@ -32,6 +33,39 @@ pub fn session(bytes: &[u8]) {
     }
     meter.fall_silent();
 }
+
+/// The first byte chooses what is answered in general blocks: a GET, or the AARQ. Then come the blocks: control, number,
+/// length, data.
+pub fn gbt(bytes: &[u8]) {
+    let Some((&choice, mut rest)) = bytes.split_first() else { return };
+    let mut meter = Meter::new(1);
+    if choice & 1 == 0 {
+        meter.deliver(1, AARE);
+    }
+    while let Some((&[control, number, length], after)) = rest.split_first_chunk() {
+        let (data, after) = after.split_at(usize::from(length).min(after.len()));
+        rest = after;
+        let block = GeneralBlockTransfer {
+            last: control & 0x80 != 0,
+            streaming: control & 0x40 != 0,
+            window: control & 0x3F,
+            number: number.into(),
+            acknowledged: 0,
+            data,
+        };
+        let mut apdu = Vec::new();
+        block.encode(&mut apdu);
+        meter.deliver(1, &apdu);
+    }
+    meter.fall_silent();
+}
+
+/// Accepted, logical names, no authentication; every service.
+const AARE: &[u8] = &[
+    0x61, 0x29, 0xA1, 0x09, 0x06, 0x07, 0x60, 0x85, 0x74, 0x05, 0x08, 0x01, 0x01, 0xA2, 0x03, 0x02, 0x01,
+    0x00, 0xA3, 0x05, 0xA1, 0x03, 0x02, 0x01, 0x00, 0xBE, 0x10, 0x04, 0x0E, 0x08, 0x00, 0x06, 0x5F, 0x1F,
+    0x04, 0x00, 0x20, 0xFF, 0xFF, 0x04, 0x00, 0x00, 0x07,
+];
 
 struct Meter {
     session: ClientSession,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::config::Name;
 use super::config::document::group::{Capture, NullCells};
-use super::config::model::{ClassSource, Config, Device, Profile, Selection, Value};
+use super::config::model::{ClassSource, Config, Device, NameSource, Profile, Selection, Value};
 use super::config::object::TimePoint;
 use crate::cosem::catalogue::ClassId;
 use crate::wire::obis::Obis;
@@ -53,6 +53,7 @@ impl ObjectWanted {
         });
         Value {
             name: configured.map_or_else(|| name_of(self.obis), |value| value.name.clone()),
+            name_source: configured.map_or(NameSource::Made, |value| value.name_source),
             title: None,
             enabled: true,
             devices: vec![device.name.clone()],

@@ -141,7 +141,7 @@ impl Outlet {
         &self,
         of: GroupOf<'_>,
         profile: &str,
-        obis: Obis,
+        obis: Option<Obis>,
         found: &FoundRows,
         ts: Timestamp,
     ) -> Published {

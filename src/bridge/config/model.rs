@@ -461,6 +461,8 @@ pub struct Group {
 pub struct Value {
     /// Name.
     pub name: Name,
+    /// Where the name comes from.
+    pub name_source: NameSource,
     /// Free text.
     pub title: Option<String>,
     /// Whether it is read.
@@ -483,6 +485,15 @@ pub struct Value {
     pub unit: Option<Unit>,
     /// Which rows, for class profile_generic.
     pub profile: Option<Profile>,
+}
+
+/// Where the name of a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameSource {
+    /// It is written.
+    Configured,
+    /// It is made from the OBIS code, for an object that is read on request: no subscriber knows it.
+    Made,
 }
 
 /// Where the class of a value comes from.

@@ -455,7 +455,8 @@ impl LinkActor {
                     Item::Value(reading)
                 }
                 Found::Rows(rows) => {
-                    let obis = value.obis.unwrap_or(crate::wire::obis::Obis::new(0, 0, 0, 0, 0, 0));
+                    let told = rows.as_ref().ok().and_then(|rows| rows.obis);
+                    let obis = value.obis.or(told);
                     let mut entry = ProfileEntry { obis, rows: 0, first: None, last: None, read_id: None };
                     let error = match rows {
                         Ok(rows) => {

@@ -10,7 +10,7 @@ use super::meter::attribute;
 use super::range::range_bounds;
 use crate::bridge::config::document::device::Deviation;
 use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
-use crate::bridge::config::model::{ClassSource, Device, Selection as Configured, Value};
+use crate::bridge::config::model::{ClassSource, Device, NameSource, Selection as Configured, Value};
 use crate::bridge::config::object::Unit as ConfiguredUnit;
 use crate::bridge::reading::compact::{self, compact_reading};
 use crate::bridge::reading::meter_time::TimeRules;
@@ -59,6 +59,8 @@ impl Found {
 /// Rows of a profile, ready to be published.
 #[derive(Debug)]
 pub struct FoundRows {
+    /// The profile's logical name, where the configuration or the meter's object list tells it.
+    pub obis: Option<Obis>,
     /// The rows.
     pub rows: Rows,
     /// Seconds between them.
@@ -120,6 +122,9 @@ struct Visit<'v, 'c, S> {
 /// A value with what is to be read for it.
 struct Planned<'a> {
     value: &'a Value,
+    /// As payloads name it.
+    identity: Identity,
+    /// As requests name it.
     obis: Obis,
     class: ClassId,
     version: Option<u8>,
@@ -183,6 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             .locate(value)
             .map_err(|error| Box::new(Reading::bad(identity(value, value.class), error)))?;
         let version = object.map(|object| object.version);
+        let mut identity = identity(value, class);
+        identity.obis = identity.obis.or(object.map(|object| object.obis));
         let access = object.and_then(|object| object.access.as_ref());
         let selection = match &value.selection {
             Configured::Usual => Selection::Usual,
@@ -191,7 +198,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             Configured::All => Selection::All,
         };
         let overrides = overrides(value);
-        Ok(Planned { value, obis, class, version, plan: plan(class, version, selection, access), overrides })
+        Ok(Planned {
+            value,
+            identity,
+            obis,
+            class,
+            version,
+            plan: plan(class, version, selection, access),
+            overrides,
+        })
     }
 
     /// The object of a value: its name for the client, its class, and what the object list says of it.
@@ -282,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             },
         };
         reading(&ObjectReading {
-            identity: identity(item.value, item.class),
+            identity: item.identity.clone(),
             version: item.version,
             plan: &item.plan,
             answers: &answers,
@@ -316,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         })();
         let (elements, objects) = match decoded {
             Ok(decoded) => decoded,
-            Err(error) => return Reading::bad(identity(item.value, item.class), error),
+            Err(error) => return Reading::bad(item.identity.clone(), error),
         };
         let mut columns = Vec::with_capacity(objects.len());
         for object in objects {
@@ -327,14 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             columns.push(ColumnSource { object, scaler_unit });
         }
         let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
-        compact_reading(
-            identity(item.value, item.class),
-            &elements,
-            &columns,
-            &names,
-            &self.rules,
-            Confidence::Full,
-        )
+        compact_reading(item.identity.clone(), &elements, &columns, &names, &self.rules, Confidence::Full)
     }
 
     async fn scaler_unit(&mut self, class: ClassId, obis: Obis, id: i8) -> Result<ScalerUnit, Report> {
@@ -370,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         let sources = sources(&layout);
         self.memory.layouts.insert(item.obis, layout);
         let rows = Rows::new(Columns::new(&sources, &names), &rows, &self.rules);
-        Ok(FoundRows { rows, capture_period })
+        Ok(FoundRows { obis: item.identity.obis, rows, capture_period })
     }
 
     async fn layout(&mut self, obis: Obis) -> Result<ProfileLayout, Report> {
@@ -475,7 +483,8 @@ pub fn none_of(values: &[Value], why: &Report) -> Vec<Found> {
 /// How a value is named in payloads; `class` is the one it turned out to be of.
 #[must_use]
 pub fn identity(value: &Value, class: ClassId) -> Identity {
-    Identity { name: Some(value.name.to_string()), obis: value.obis, short_name: value.short_name, class }
+    let name = (value.name_source == NameSource::Configured).then(|| value.name.to_string());
+    Identity { name, obis: value.obis, short_name: value.short_name, class }
 }
 
 fn overrides(value: &Value) -> Overrides {

@@ -17,6 +17,7 @@ use crate::cosem::profile::date_time;
 use crate::cosem::scaler_unit::ScalerUnit;
 use crate::error::{Code, Layer, Report};
 use crate::wire::data::Data;
+use crate::wire::date_time::DateTime;
 
 /// What the meter answered for one attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +71,14 @@ impl Reading {
         self.scaler = scale.scaler;
     }
 
+    /// Takes a time of the meter; one that cannot be, as 30 February, shows that its clock is not to be relied on.
+    fn set_meter_time(&mut self, time: Option<DateTime>, times: &TimeRules) {
+        if time.is_some_and(|time| !time.is_valid()) {
+            self.quality = self.quality.max(Quality::Uncertain);
+        }
+        self.set_time(time.and_then(|time| times.meter_time(&time)));
+    }
+
     fn set_time(&mut self, time: Option<MeterTime>) {
         if let Some(time) = time {
             if time.certainty == Certainty::Uncertain {
@@ -115,7 +124,7 @@ fn single(object: &ObjectReading<'_>, value: i8, status: Option<i8>, capture_tim
     }
     (reading.value, reading.text, reading.date_time, reading.fields) = (json, text, hidden, fields);
     if carries_time(class, value) {
-        reading.set_time(time.and_then(|time| object.times.meter_time(&time)));
+        reading.set_meter_time(time, object.times);
     }
     if let Some(id) = status {
         reading.status = Some(companion(object, id, &mut reading.errors));
@@ -123,7 +132,7 @@ fn single(object: &ObjectReading<'_>, value: i8, status: Option<i8>, capture_tim
     if let Some(id) = capture_time {
         match answer(object.answers, id) {
             Ok(data) => {
-                reading.set_time(date_time(data).and_then(|time| object.times.meter_time(&time)));
+                reading.set_meter_time(date_time(data), object.times);
             }
             Err(error) => {
                 reading.errors.insert(class.attribute_name(version, id), error);
@@ -169,7 +178,7 @@ fn members(object: &ObjectReading<'_>) -> Reading {
             };
             let rendered = render(data, &shape, scaler, object.times).map_err(not_finite)?;
             if carries_time(class, *id) {
-                reading.set_time(rendered.time.and_then(|time| object.times.meter_time(&time)));
+                reading.set_meter_time(rendered.time, object.times);
             }
             Ok(rendered)
         });
@@ -245,6 +254,7 @@ fn answer(answers: &[Answer], id: i8) -> Result<&Data, Report> {
 
 fn not_finite(error: NotFinite) -> Report {
     Report::new(Code::Decode, Layer::Decode, error.to_string())
+        .with_hint("the meter has no number for this at the moment; its answer itself was understood")
 }
 
 #[cfg(test)]
@@ -254,7 +264,7 @@ mod tests {
     use crate::bridge::reading::scale::UnitOverride;
     use crate::bridge::reading::value::{SCHEMA_VERSION, Source, ValuePayload};
     use crate::cosem::unit::Unit;
-    use crate::wire::date_time::DateTime;
+    use crate::wire::date_time::{Date, Time};
     use crate::wire::obis::Obis;
 
     const WH: ScalerUnit = ScalerUnit { scaler: -3, unit: Unit(30) };
@@ -388,12 +398,33 @@ mod tests {
     fn no_value_is_null_and_bad() {
         let nan = Case::usual(1, Data::Float64(f64::NAN)).read();
         assert_eq!((nan.value, nan.quality), (Json::Null, Quality::Bad));
-        assert_eq!(nan.error.map(|error| (error.code, error.layer)), Some((Code::Decode, Layer::Decode)));
+        let error = nan.error.expect("a reason");
+        assert_eq!((error.code, error.layer), (Code::Decode, Layer::Decode));
+        assert!(error.hint.contains("no number"), "not that the answer is damaged: {error:?}");
         let case = Case { answers: vec![(2, Err(denied()))], ..Case::usual(3, Data::Null) };
         assert_eq!(
             case.json(),
             r#""attribute":2,"value":null,"quality":"bad","error":{"code":"ACCESS_DENIED","layer":"get","message":"denied","hint":"-","dlms":3}}"#
         );
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_not_good() {
+        let clock = |year, month, day| {
+            let date = Date { year, month, day, weekday: 0xFF };
+            let time = Time { hour: 12, minute: 0, second: 0, hundredths: 0xFF };
+            let read = DateTime { date, time, deviation: 0, status: 0 };
+            Case::new(8, Selection::Usual, vec![(2, Data::OctetString(read.to_bytes()))]).read()
+        };
+        for (month, day) in [(2, 30), (13, 1), (4, 31)] {
+            let read = clock(2024, month, day);
+            assert_eq!((read.quality, read.meter_ts), (Quality::Uncertain, None), "{month}-{day}");
+            assert!(matches!(read.value, Json::Text(text) if text.starts_with("2024-")), "as the meter said");
+        }
+        let leap_day = clock(2024, 2, 29);
+        assert_eq!(leap_day.quality, Quality::Good);
+        assert_eq!(leap_day.meter_ts.as_deref(), Some("2024-02-29T12:00:00+00:00"));
+        assert_eq!(clock(1900, 1, 1).quality, Quality::Uncertain, "a clock that was never set");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{Json, gateway_time, text};
+use super::json::{Json, gateway_time, text, text_or_null};
 use super::meter_time::TimeRules;
 use super::render::{nested, render};
 use super::value::Source;
@@ -271,10 +271,10 @@ pub struct ProfileRows<'a> {
     pub group: Option<&'a str>,
     /// Name of the value.
     pub profile: &'a str,
-    /// The profile's logical name.
-    #[serde(serialize_with = "text")]
-    #[schemars(with = "String")]
-    pub obis: Obis,
+    /// The profile's logical name; null only where it is known by a short name alone.
+    #[serde(serialize_with = "text_or_null")]
+    #[schemars(with = "Option<String>")]
+    pub obis: Option<Obis>,
     /// The same in all batches of one reading.
     pub read_id: &'a str,
     /// Number of the batch, from 0.
@@ -372,7 +372,7 @@ mod tests {
             source: Source { gateway: "g", device: "d", serial: Some("7") },
             group: Some("billing"),
             profile: "lp1",
-            obis: Obis([1, 0, 99, 1, 0, 255]),
+            obis: Some(Obis([1, 0, 99, 1, 0, 255])),
             read_id: "r-1",
             batch: 0,
             last: true,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::json::{Json, gateway_time, text, text_or_null, tick};
+use super::json::{Json, gateway_time, text_or_null, tick};
 use super::value::{Quality, Reading, SCHEMA_VERSION, Source};
 use crate::error::Report;
 use crate::wire::obis::Obis;
@@ -81,10 +81,10 @@ impl<'a> Entry<'a> {
 /// The entry of a profile; its rows are messages of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProfileEntry {
-    /// The profile's logical name.
-    #[serde(serialize_with = "text")]
-    #[schemars(with = "String")]
-    pub obis: Obis,
+    /// The profile's logical name; null only where it is known by a short name alone.
+    #[serde(serialize_with = "text_or_null")]
+    #[schemars(with = "Option<String>")]
+    pub obis: Option<Obis>,
     /// Rows that were read and published.
     pub rows: usize,
     /// Time of the oldest of them.
@@ -280,7 +280,7 @@ mod tests {
     fn a_partial_cycle() {
         let (good, bad) = (good(), bad());
         let profile = ProfileEntry {
-            obis: Obis([1, 0, 99, 1, 0, 255]),
+            obis: Some(Obis([1, 0, 99, 1, 0, 255])),
             rows: 96,
             first: Some("2026-08-21T00:15:00+02:00".into()),
             last: Some("2026-08-22T00:00:00+02:00".into()),
@@ -316,7 +316,7 @@ mod tests {
         let value = |reading| ("v", Item::Value(reading));
         let down = || Report::new(Code::LinkDown, Layer::Tcp, "down");
         let profile = |rows, error| {
-            let obis = Obis([1, 0, 99, 1, 0, 255]);
+            let obis = Some(Obis([1, 0, 99, 1, 0, 255]));
             ("p", Item::Profile(ProfileEntry { obis, rows, first: None, last: None, read_id: None }, error))
         };
         let labels = BTreeMap::new();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use suggestion::{Suggestion, Taken};
 
-use crate::bridge::config::model::{ClassSource, Device, Selection, Value};
+use crate::bridge::config::model::{ClassSource, Device, NameSource, Selection, Value};
 use crate::bridge::link::memory::{MeterMemory, Objects};
 use crate::bridge::link::visit::{Found, read_values};
 use crate::bridge::reading::value::Reading;
@@ -221,6 +221,7 @@ fn value_of(object: &Object, device: &Device) -> Option<Value> {
     }
     Some(Value {
         name: suggestion::name_of(object.obis),
+        name_source: NameSource::Configured,
         title: None,
         enabled: true,
         devices: vec![device.name.clone()],

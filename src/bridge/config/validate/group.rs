@@ -9,7 +9,7 @@ use crate::bridge::config::defaults;
 use crate::bridge::config::document::Document;
 use crate::bridge::config::document::group::{self as written, Capture};
 use crate::bridge::config::forms::{Attributes, Names};
-use crate::bridge::config::model::{ClassSource, Group, Profile, Selection, Value};
+use crate::bridge::config::model::{ClassSource, Group, NameSource, Profile, Selection, Value};
 use crate::bridge::config::name::Name;
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::config::path::Path;
@@ -171,6 +171,7 @@ fn value(
     let profile = profile(written, class, at, findings);
     Some(Value {
         name: name?,
+        name_source: NameSource::Configured,
         title: written.title.clone(),
         enabled: flag(written.enabled, true),
         devices: of,

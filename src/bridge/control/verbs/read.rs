@@ -23,7 +23,6 @@ use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
 use crate::bridge::reading::snapshot::{Cycle, Item, ProfileEntry, Snapshot};
 use crate::bridge::reading::value::{Reading, SCHEMA_VERSION, Source, ValuePayload};
 use crate::error::{Code, Layer, Report};
-use crate::wire::obis::Obis;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +116,7 @@ pub(super) fn write(
                 source,
                 group: None,
                 profile: value.name.as_str(),
-                obis: value.obis.unwrap_or(Obis([0; 6])),
+                obis: value.obis.or(found.obis),
                 read_id: "read",
                 batch: 0,
                 last: true,
@@ -230,7 +229,7 @@ fn item<'a>(value: &Value, found: &'a Found) -> Item<'a> {
     match found {
         Found::Value(reading) => Item::Value(reading),
         Found::Rows(rows) => {
-            let obis = value.obis.unwrap_or(Obis([0; 6]));
+            let obis = value.obis.or(rows.as_ref().ok().and_then(|rows| rows.obis));
             let mut entry = ProfileEntry { obis, rows: 0, first: None, last: None, read_id: None };
             match rows {
                 Ok(rows) => {
