@@ -127,6 +127,12 @@ impl Meter {
         !self.session.is_wrapper()
     }
 
+    /// The line to it.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Whether its answers bear no number: a late one must not meet the next request.
     #[must_use]
     pub fn answers_are_unnumbered(&self) -> bool {
