@@ -16,7 +16,7 @@ use dlms2mqtt::client::FileCounterStore;
 use dlms2mqtt::error::{Code, Report};
 use dlms2mqtt::wire::wrapper::Deframer;
 use serde_json::{Value, json};
-use support::peer_mode::{AUTHENTICATION_KEY, BLOCK_CIPHER_KEY, Mode, PLAIN};
+use support::peer_mode::{AUTHENTICATION_KEY, BLOCK_CIPHER_KEY, DEDICATED_KEY, Mode, PLAIN};
 use support::proxy::Proxy;
 
 const AARQ: u8 = 0x60;
@@ -150,5 +150,40 @@ async fn right_secrets_are_no_refusal() {
     let mut visitor = Visitor::new(CIPHERED, meter.port(), state.path(), &keys);
     for _ in 0..3 {
         assert_eq!(visitor.visit().await, Ok(()));
+    }
+}
+
+/// The first octets of what was sent over connections, PDU by PDU.
+fn tags(proxy: &Proxy) -> Vec<u8> {
+    let of_connection = |octets: &Vec<u8>| {
+        let mut deframer = Deframer::new(u16::MAX);
+        deframer.feed(octets);
+        let mut tags = Vec::new();
+        while let Ok(Some(pdu)) = deframer.next() {
+            tags.extend(pdu.apdu.first().filter(|_| pdu.source != 16));
+        }
+        tags
+    };
+    proxy.sent().iter().flat_map(of_connection).collect()
+}
+
+#[tokio::test]
+async fn the_general_forms_of_ciphering_are_used_where_they_are_configured() {
+    for (keys, tag) in [
+        (json!({}), 0xC8),
+        (json!({"ciphering_form": "general"}), 0xDB),
+        (json!({"ciphering_form": "general", "dedicated_key": DEDICATED_KEY}), 0xDC),
+    ] {
+        let Some(meter) = CIPHERED.start(1) else { return };
+        let proxy = Proxy::to(meter.port()).await;
+        let state = tempfile::tempdir().expect("a folder");
+        let mut visitor = Visitor::new(CIPHERED, proxy.port(), state.path(), &keys);
+        assert_eq!(visitor.visit().await, Ok(()), "{keys}");
+        let tags = tags(&proxy);
+        assert!(tags.contains(&tag), "{keys}: {tags:02X?}");
+        assert!(
+            tags.iter().all(|&sent| matches!(sent, 0x60 | 0x62) || sent == tag || sent == 0xCB),
+            "{tags:02X?}"
+        );
     }
 }

@@ -15,6 +15,7 @@ use dlms2mqtt::client::profile::{RangeBound, Rows};
 use dlms2mqtt::client::{MeterClient, ShortNames};
 use dlms2mqtt::cosem::profile::{self, NullCells};
 use dlms2mqtt::error::Report;
+use dlms2mqtt::security::CipheringForm;
 use dlms2mqtt::session::client::ClientSession;
 use dlms2mqtt::transport::Driver;
 use dlms2mqtt::wire::data::Data;
@@ -63,6 +64,9 @@ async fn read(meter: &PeerMeter, mode: Mode, extent: Extent, counter: u32) -> us
         client.associate(mode.security(counter)).await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
     let service = if mode.is_short_name() { Conformance::READ } else { Conformance::GET };
     assert!(negotiated.conformance.contains(service), "{mode:?}: {negotiated:?}");
+    if mode.form == CipheringForm::General {
+        assert!(negotiated.conformance.contains(Conformance::GENERAL_PROTECTION), "{mode:?}: {negotiated:?}");
+    }
     let mut attributes = meter.attributes();
     if mode.is_short_name() {
         let objects = client.base_names().await.expect("a session").expect("an object list");
@@ -173,6 +177,19 @@ async fn everything_with_every_ciphering_and_a_dedicated_key() {
     for security in &SECURITIES[1..] {
         for dedicated in [false, true] {
             expect_all(&in_all_forms(Mode { authentication: "gmac", security, dedicated, ..PLAIN })).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_in_the_general_forms_of_ciphering() {
+    for security in &SECURITIES[1..] {
+        for dedicated in [false, true] {
+            let general =
+                Mode { authentication: "gmac", security, dedicated, form: CipheringForm::General, ..PLAIN };
+            expect_all(&FRAMINGS.map(|framing| Mode { framing, ..general })).await;
+            let general = Mode { referencing: "sn", arguments: &["--conformance", "581220"], ..general };
+            expect_all(&FRAMINGS.map(|framing| Mode { framing, ..general })).await;
         }
     }
 }

@@ -440,7 +440,10 @@ fn general_glo_and_general_ded_and_ded_requests() {
         let mut bench = Bench::new(association);
         let aarq = bench.propose(&[0; 16], Some(context));
         assert!(aarq.windows(2).any(|two| two[0] == 0x21), "the InitiateRequest goes by the global key");
-        bench.hear(&bytes("association", "aare-ln-cipher-lls"));
+        bench.hear(&aare(
+            &mut meter(SecuritySuite::Suite0, (BLOCK_CIPHER_KEY, AUTHENTICATION_KEY), None),
+            None,
+        ));
         bench.associated();
         let sent = bench.request(energy());
         match name {
@@ -460,6 +463,14 @@ fn general_glo_and_general_ded_and_ded_requests() {
     }
 }
 
+#[test]
+fn general_forms_are_not_used_where_the_meter_does_not_agree_to_them() {
+    let mut security = protection();
+    security.form = CipheringForm::General;
+    let mut bench = ciphered_bench(security);
+    assert_eq!(bench.request(energy())[0], 0xC8);
+}
+
 /// A meter's side: its context, which protects what it says.
 fn meter(suite: SecuritySuite, keys: (&str, &str), dedicated: Option<&str>) -> SecurityContext {
     let mut settings = SecuritySettings::new(suite, title(SERVER_TITLE), key(keys.0));
@@ -473,7 +484,7 @@ fn meter(suite: SecuritySuite, keys: (&str, &str), dedicated: Option<&str>) -> S
 /// An AARE that accepts with a ciphered InitiateResponse; `challenge` demands authentication in four passes.
 fn aare(meter: &mut SecurityContext, challenge: Option<(u8, &[u8])>) -> Vec<u8> {
     let mut initiate = Vec::new();
-    meter.protect_initiate(&hex("0800065f1f0400007fff01f40007"), &mut initiate).expect("a key");
+    meter.protect_initiate(&hex("0800065f1f0400407fff01f40007"), &mut initiate).expect("a key");
     let short = |length: usize| u8::try_from(length).expect("short");
     let mut body = hex("a109060760857405080103a203020100a305a1030201");
     body.push(if challenge.is_some() { 14 } else { 0 });

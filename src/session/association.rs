@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::error::SessionError;
 use super::exchange::{ExchangeError, Outcome, Service};
 use crate::security::hls::{self, HlsInputs};
-use crate::security::{Key, SecurityContext, SecurityError, SystemTitle};
+use crate::security::{CipheringForm, Key, SecurityContext, SecurityError, SystemTitle};
 use crate::wire::acse::{
     self, Aare, Aarq, ApplicationContext, AssociationResult, AuthenticationValue, Diagnostic, Mechanism,
     Referencing, ReleaseReason, Rlrq,
@@ -210,6 +210,11 @@ impl AwaitAare {
         }
         let initiate = initiate_response(settings, security.as_deref_mut(), aare.user_information)
             .map_err(|error| blame_title(error, settings.server_title, sent_title))?;
+        if let Some(security) = security.as_deref_mut()
+            && !initiate.conformance.contains(Conformance::GENERAL_PROTECTION)
+        {
+            security.set_form(CipheringForm::ServiceSpecific);
+        }
         let negotiated = Box::new(Negotiated {
             conformance: initiate.conformance,
             // 1 to 11 cannot hold any response: such a meter means its data link's limit.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use dlms2mqtt::security::{
-    CipherKey, Key, MemoryCounterStore, Protection, SecurityContext, SecuritySettings, SecuritySuite,
-    SystemTitle,
+    CipherKey, CipheringForm, Key, MemoryCounterStore, Protection, SecurityContext, SecuritySettings,
+    SecuritySuite, SystemTitle,
 };
 use dlms2mqtt::session::association::{AssociationSettings, Ciphering};
 use dlms2mqtt::session::{DataLink, HdlcConfig, HdlcLink, WrapperConfig, WrapperLink};
@@ -35,6 +35,7 @@ pub(crate) struct Mode {
     pub(crate) authentication: &'static str,
     pub(crate) security: &'static str,
     pub(crate) dedicated: bool,
+    pub(crate) form: CipheringForm,
     pub(crate) client: u16,
     pub(crate) server: Server,
     pub(crate) arguments: &'static [&'static str],
@@ -59,6 +60,7 @@ pub(crate) const PLAIN: Mode = Mode {
     authentication: "none",
     security: "none",
     dedicated: false,
+    form: CipheringForm::ServiceSpecific,
     client: 1,
     server: Server::Logical(1),
     arguments: &[],
@@ -108,9 +110,17 @@ impl Mode {
 
     pub(crate) fn settings(&self) -> AssociationSettings {
         let (referencing, conformance) = if self.is_short_name() {
-            (Referencing::ShortName, Conformance::SN_PROPOSAL)
+            let general = match self.form {
+                CipheringForm::ServiceSpecific => Conformance::default(),
+                CipheringForm::General => Conformance::GENERAL_PROTECTION,
+            };
+            (Referencing::ShortName, Conformance::SN_PROPOSAL | general)
         } else {
-            (Referencing::LogicalName, Conformance::LN_PROPOSAL)
+            let proposal = match self.form {
+                CipheringForm::ServiceSpecific => Conformance::LN_PROPOSAL,
+                CipheringForm::General => Conformance::LN_GENERAL_PROPOSAL,
+            };
+            (Referencing::LogicalName, proposal)
         };
         AssociationSettings {
             referencing,
@@ -143,6 +153,7 @@ impl Mode {
             SecuritySettings::new(SecuritySuite::Suite0, SystemTitle(OWN_TITLE), key(BLOCK_CIPHER_KEY));
         settings.protection = protection(self.security);
         settings.authentication_key = Some(key(AUTHENTICATION_KEY));
+        settings.form = self.form;
         settings.dedicated_key = self.dedicated.then(|| key(DEDICATED_KEY));
         Some(settings)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::address::SerialFormula;
 use super::document::connection::{Echo, FlowControl, Kind, Parity, ParityMode};
 use super::document::device::{
-    AccessSecurity, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
+    AccessSecurity, CipheringForm, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
 };
 use super::document::group::{Capture, NullCells};
 use super::document::mqtt::{Permission, Protocol};
@@ -64,6 +64,7 @@ pub(super) const CLIENT_ADDRESS: i64 = 16;
 pub(super) const ACCESS_SECURITY: AccessSecurity = AccessSecurity::None;
 pub(super) const TRANSPORT_SECURITY: TransportSecurity = TransportSecurity::None;
 pub(super) const INVOCATION_COUNTER: Obis = Obis::new(0, 0, 43, 1, 0, 255);
+pub(super) const CIPHERING_FORM: CipheringForm = CipheringForm::Service;
 pub(super) const REPLAY_CHECK: ReplayCheck = ReplayCheck::Association;
 /// The current association.
 pub(super) const HLS_OBJECT: Obis = Obis::new(0, 0, 40, 0, 0, 255);

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::address::ServerAddress;
 use super::document::connection::{Echo, FlowControl, Parity, ParityMode};
 use super::document::device::{
-    AccessSecurity, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
+    AccessSecurity, CipheringForm, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
 };
 use super::document::group::{Capture, NullCells};
 use super::document::mqtt::{Permission, Protocol};
@@ -400,6 +400,8 @@ pub struct Security {
     pub server_system_title: Option<SystemTitle>,
     /// What is asked of the meter's invocation counters.
     pub replay_check: ReplayCheck,
+    /// How ciphered APDUs are tagged.
+    pub ciphering_form: CipheringForm,
     /// The association object that takes the HLS proof.
     pub hls_object: Obis,
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::bridge::config::address::ServerAddress;
-use crate::bridge::config::document::device::{AccessSecurity, ReplayCheck, TransportSecurity};
+use crate::bridge::config::document::device::{
+    AccessSecurity, CipheringForm, ReplayCheck, TransportSecurity,
+};
 use crate::bridge::config::model::{Connection, Device, Referencing as ConfiguredReferencing};
 use crate::bridge::config::{Secret, SecretBytes};
 use crate::error::{Code, Layer, Report};
@@ -47,6 +49,7 @@ impl Credentials {
                 peer_title: settings.server_system_title,
                 authentication_key: key(&settings.authentication_key)?,
                 dedicated_key: dedicated_key.clone(),
+                form: form(settings.ciphering_form),
                 replay_check: replay_check(settings.replay_check),
                 ..SecuritySettings::new(suite, settings.system_title, block_cipher_key)
             }),
@@ -67,7 +70,7 @@ impl Credentials {
             own_title: Some(settings.system_title),
             server_title: settings.server_system_title,
             dedicated_key,
-            conformance: proposal(referencing),
+            conformance: ciphered_proposal(referencing, settings.ciphering_form),
             max_pdu: device.max_pdu_size,
             hls_object: settings.hls_object,
         };
@@ -164,6 +167,24 @@ const fn proposal(referencing: Referencing) -> Conformance {
     match referencing {
         Referencing::LogicalName => Conformance::LN_PROPOSAL,
         Referencing::ShortName => Conformance::SN_PROPOSAL,
+    }
+}
+
+/// General forms of ciphering take a service of their own, which comes with other general services by logical names.
+fn ciphered_proposal(referencing: Referencing, form: CipheringForm) -> Conformance {
+    match (referencing, form) {
+        (_, CipheringForm::Service) => proposal(referencing),
+        (Referencing::LogicalName, CipheringForm::General) => Conformance::LN_GENERAL_PROPOSAL,
+        (Referencing::ShortName, CipheringForm::General) => {
+            proposal(referencing) | Conformance::GENERAL_PROTECTION
+        }
+    }
+}
+
+const fn form(form: CipheringForm) -> security::CipheringForm {
+    match form {
+        CipheringForm::Service => security::CipheringForm::ServiceSpecific,
+        CipheringForm::General => security::CipheringForm::General,
     }
 }
 

@@ -92,6 +92,9 @@ pub struct Device {
     /// What is asked of the meter's invocation counters. Default: association.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_check: Option<ReplayCheck>,
+    /// How ciphered APDUs are tagged: by their service (glo-, ded-), or general-glo and general-ded where the meter agrees. Default: service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphering_form: Option<CipheringForm>,
     /// OBIS code of the association object that takes the HLS proof. Default: 0.0.40.0.0.255.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hls_object: Option<ObisText>,
@@ -196,6 +199,16 @@ choice! {
         Strict => "strict",
         /// Nothing.
         Off => "off",
+    }
+}
+
+choice! {
+    /// How ciphered APDUs are tagged.
+    CipheringForm {
+        /// By their service: glo-get-request, ded-get-request and so on.
+        Service => "service",
+        /// general-glo-ciphering and general-ded-ciphering, where the meter agrees to general protection.
+        General => "general",
     }
 }
 

@@ -243,6 +243,7 @@ fn security(
         },
         server_system_title: written.server_system_title.map(|title| title.0),
         replay_check: written.replay_check.unwrap_or(defaults::REPLAY_CHECK),
+        ciphering_form: written.ciphering_form.unwrap_or(defaults::CIPHERING_FORM),
         hls_object: written.hls_object.map_or(defaults::HLS_OBJECT, |obis| obis.0),
     };
     let place = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.below(&surroundings.directory));
