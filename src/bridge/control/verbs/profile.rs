@@ -18,7 +18,6 @@ use crate::bridge::link::range::bound;
 use crate::bridge::link::visit::{Found, time_rules};
 use crate::bridge::outlet::GroupOf;
 use crate::error::{Code, Layer, Report};
-use crate::wire::obis::Obis;
 
 /// The window of one visit: polls come in between.
 const SLICE: i64 = 24 * 3600;
@@ -97,7 +96,7 @@ pub(super) async fn read(plane: &ControlPlane, ask: &Ask) -> Result<Answer, Repo
         match answers.found.first() {
             Some(Found::Rows(Ok(rows))) if rows.rows.rows.is_empty() => {}
             Some(Found::Rows(Ok(rows))) => {
-                let obis = value.obis.unwrap_or(Obis([0; 6]));
+                let obis = value.obis.or(rows.obis);
                 let batch = current.outlet.rows(of, profile.as_str(), obis, rows, answers.ts).await;
                 published.rows += batch.rows;
                 published.first = published.first.take().or_else(|| rows.rows.first.clone());
