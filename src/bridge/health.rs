@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 
+use super::publisher::MqttState;
 use super::reading::snapshot::Outcome;
 use super::reading::status::{LinkState, PollCounts};
 use crate::error::Code;
@@ -31,7 +32,7 @@ pub struct LinkSample<'a> {
     pub name: &'a str,
     /// Whether it is open.
     pub state: LinkState,
-    /// Whether its last visit went well.
+    /// Whether its meters can be read.
     pub condition: Condition,
     /// Group readings.
     pub polls: PollCounts,
@@ -52,13 +53,13 @@ struct Counts {
     headroom: BTreeMap<String, u32>,
 }
 
-/// Whether the last visit on a link went well.
+/// Whether the meters of a link can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// It did, or there was none.
+    /// They can, or none was tried.
     #[default]
     Well,
-    /// It failed.
+    /// At least one is offline.
     Failing,
 }
 
@@ -128,7 +129,7 @@ impl LinkHealth {
         });
     }
 
-    /// A visit went well, or failed.
+    /// All its meters can be read again, or one can't.
     pub fn set_condition(&self, condition: Condition) {
         self.with(|counts| counts.condition = condition);
     }
@@ -162,15 +163,78 @@ pub struct OutboxHealth {
     pub dropped: u64,
 }
 
+/// How long a loss weighs on the verdict.
+const LOSS_WEIGHS: Duration = Duration::from_secs(600);
+
+/// When messages were last lost.
+#[derive(Debug, Default)]
+pub struct Losses {
+    counted: u64,
+    last: Option<Instant>,
+}
+
+impl Losses {
+    /// Whether messages were lost lately; `dropped` counts all that were lost since the start. To be asked often.
+    pub fn are_recent(&mut self, dropped: u64, now: Instant) -> bool {
+        if dropped > self.counted {
+            self.counted = dropped;
+            self.last = Some(now);
+        }
+        self.last.is_some_and(|last| now.duration_since(last) < LOSS_WEIGHS)
+    }
+}
+
+/// The connection to the broker in the health payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct MqttHealth {
+    /// The broker has accepted us.
+    pub connected: bool,
+    /// Since when that is so.
+    pub since: String,
+    /// The code of what is wrong with the broker; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl From<&MqttState> for MqttHealth {
+    fn from(state: &MqttState) -> Self {
+        Self {
+            connected: state.connected,
+            since: super::time::rfc3339(state.since),
+            error: state.last_error.as_ref().map(|error| error.code.to_string()),
+        }
+    }
+}
+
+/// What the bridge as a whole adds to what its links count.
+#[derive(Clone, Debug)]
+pub struct Whole<'a> {
+    /// Name of the gateway.
+    pub gateway: &'a str,
+    /// Time of the payload.
+    pub now: jiff::Timestamp,
+    /// Since the start.
+    pub uptime: Duration,
+    /// What waits for the broker.
+    pub outbox: OutboxHealth,
+    /// Whether messages were lost lately.
+    pub is_losing: bool,
+    /// The connection to the broker, for those who ask in another way.
+    pub mqtt: Option<MqttHealth>,
+}
+
 /// `bridge/health`.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Health {
     v: u8,
     gateway: String,
     ts: String,
-    /// `degraded`: a connection is down that should be up, messages were dropped, or the broker is away.
+    /// `degraded`: a meter is offline, messages were dropped in the last ten minutes, or the broker is away.
     pub status: HealthStatus,
     uptime_s: u64,
+    /// The connection to the broker; absent in what is published, which nobody gets without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<MqttHealth>,
     outbox: OutboxHealth,
     queues: BTreeMap<String, u64>,
     polls: PollCounts,
@@ -198,13 +262,7 @@ struct ConnectionHealth {
 
 impl Health {
     /// Sums up.
-    pub fn new<'a>(
-        gateway: &str,
-        now: jiff::Timestamp,
-        started: Instant,
-        outbox: OutboxHealth,
-        links: impl Iterator<Item = &'a LinkHealth>,
-    ) -> Self {
+    pub fn new<'a>(whole: Whole<'_>, links: impl Iterator<Item = &'a LinkHealth>) -> Self {
         let mut polls = PollCounts::default();
         let mut errors: BTreeMap<String, u64> = BTreeMap::new();
         let mut queues = BTreeMap::new();
@@ -226,14 +284,16 @@ impl Health {
             is_failing |= link.with(|counts| counts.condition == Condition::Failing);
             connections.push(connection);
         }
-        let is_degraded = outbox.dropped > 0 || is_failing;
+        let is_degraded =
+            is_failing || whole.is_losing || whole.mqtt.as_ref().is_some_and(|mqtt| !mqtt.connected);
         Self {
             v: 1,
-            gateway: gateway.to_owned(),
-            ts: super::time::rfc3339(now),
+            gateway: whole.gateway.to_owned(),
+            ts: super::time::rfc3339(whole.now),
             status: if is_degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
-            uptime_s: started.elapsed().as_secs(),
-            outbox,
+            uptime_s: whole.uptime.as_secs(),
+            mqtt: whole.mqtt,
+            outbox: whole.outbox,
             queues,
             polls,
             errors,
@@ -247,4 +307,46 @@ fn add(sum: &mut PollCounts, other: &PollCounts) {
     sum.partial += other.partial;
     sum.failed += other.failed;
     sum.skipped += other.skipped;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(is_losing: bool, connected: bool) -> Whole<'static> {
+        Whole {
+            gateway: "g",
+            now: jiff::Timestamp::UNIX_EPOCH,
+            uptime: Duration::from_secs(61),
+            outbox: OutboxHealth { dropped: 7, ..OutboxHealth::default() },
+            is_losing,
+            mqtt: Some(MqttHealth { connected, since: "1970-01-01T00:00:00.000Z".into(), error: None }),
+        }
+    }
+
+    #[test]
+    fn what_was_lost_long_ago_no_longer_weighs() {
+        let (mut losses, start) = (Losses::default(), Instant::now());
+        assert!(!losses.are_recent(0, start));
+        assert!(losses.are_recent(3, start));
+        let later = start + LOSS_WEIGHS - Duration::from_secs(1);
+        assert!(losses.are_recent(3, later));
+        assert!(!losses.are_recent(3, later + Duration::from_secs(1)));
+        assert!(losses.are_recent(4, later + Duration::from_secs(2)), "a further loss");
+        let health = Health::new(whole(false, true), std::iter::empty());
+        assert_eq!((health.status, health.outbox.dropped), (HealthStatus::Ok, 7), "still counted");
+    }
+
+    #[test]
+    fn each_reason_degrades_alone() {
+        let links = [LinkHealth::new("a"), LinkHealth::new("b")];
+        let status = |is_losing, connected| Health::new(whole(is_losing, connected), links.iter()).status;
+        assert_eq!(status(false, true), HealthStatus::Ok);
+        assert_eq!(status(true, true), HealthStatus::Degraded);
+        assert_eq!(status(false, false), HealthStatus::Degraded);
+        links[1].set_condition(Condition::Failing);
+        assert_eq!(status(false, true), HealthStatus::Degraded);
+        links[1].set_condition(Condition::Well);
+        assert_eq!(status(false, true), HealthStatus::Ok);
+    }
 }

@@ -1,6 +1,6 @@
 //! What the parts of a running bridge share, and what the bridge says of itself: info, inventories, health, events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
 use super::config::Config;
-use super::health::{Health, OutboxHealth};
+use super::health::{Health, HealthStatus, Losses, MqttHealth, OutboxHealth, Whole};
 use super::links::Links;
 use super::metrics::Scrape;
 use super::outlet::{Event, Outlet};
@@ -28,6 +28,7 @@ pub struct Hub {
     /// Numbers of messages.
     pub sequence: Arc<Sequence>,
     current: watch::Sender<Current>,
+    losses: Mutex<Losses>,
     started: Timestamp,
     began: Instant,
 }
@@ -52,6 +53,7 @@ impl Hub {
             publisher,
             sequence,
             current: watch::Sender::new(current),
+            losses: Mutex::default(),
             started: Timestamp::now(),
             began: Instant::now(),
         }
@@ -117,9 +119,19 @@ impl Hub {
         }
     }
 
-    /// The health at this moment.
+    /// The health at this moment, for those who ask.
     #[must_use]
     pub fn health(&self) -> Health {
+        self.health_with(Some(MqttHealth::from(&self.mqtt())))
+    }
+
+    /// The verdict that is published.
+    #[must_use]
+    pub fn health_status(&self) -> HealthStatus {
+        self.health_with(None).status
+    }
+
+    fn health_with(&self, mqtt: Option<MqttHealth>) -> Health {
         let stats = self.publisher.stats();
         let outbox = OutboxHealth {
             messages: stats.depth.messages as u64,
@@ -129,13 +141,22 @@ impl Hub {
         };
         let links = self.links.healths();
         let outlet = self.current().outlet;
-        Health::new(outlet.gateway(), Timestamp::now(), self.began, outbox, links.iter().map(AsRef::as_ref))
+        let losses = &mut self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = Whole {
+            gateway: outlet.gateway(),
+            now: Timestamp::now(),
+            uptime: self.began.elapsed(),
+            is_losing: losses.are_recent(outbox.dropped, Instant::now()),
+            outbox,
+            mqtt,
+        };
+        Health::new(whole, links.iter().map(AsRef::as_ref))
     }
 
     /// Publishes the health.
     pub fn say_health(&self) {
         let outlet = self.current().outlet;
-        outlet.state(&outlet.topics().bridge_health(), &self.health());
+        outlet.state(&outlet.topics().bridge_health(), &self.health_with(None));
     }
 
     /// The connection to the broker.

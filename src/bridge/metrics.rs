@@ -91,7 +91,7 @@ impl Scrape {
         let failing = samples.iter().map(|link| {
             ([("connection", link.name)], f64::from(u8::from(link.condition == Condition::Failing)))
         });
-        families.gauges("link_failing", "1 while the link's last visit failed.", failing)?;
+        families.gauges("link_failing", "1 while a meter of the link is offline.", failing)?;
         let queues = samples.iter().map(|link| ([("connection", link.name)], whole(link.queued)));
         families.gauges("link_queue", "Requests that wait for the link.", queues)?;
         let times = self.links.iter().map(|link| ([("connection", link.name())], link.read_times()));

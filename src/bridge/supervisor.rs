@@ -144,14 +144,14 @@ impl Bridge {
         let mut mqtt = hub.publisher.mqtt_state();
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
         let mut looks = tokio::time::interval(HEALTH_LOOK);
-        let mut said = hub.health().status;
+        let mut said = hub.health_status();
         let ended = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ended::Stopped,
                 () = restart.notified() => break Ended::Restart,
                 _ = ticks.tick() => hub.say_health(),
                 _ = looks.tick() => {
-                    let status = hub.health().status;
+                    let status = hub.health_status();
                     if status != said {
                         said = status;
                         hub.say_health();
