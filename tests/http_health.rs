@@ -3,9 +3,9 @@
 mod support;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -282,5 +282,34 @@ fn the_health_check_says_why_it_cannot_ask() {
     site.config.as_object_mut().unwrap().remove("http");
     let said = site.program("healthcheck").output().unwrap();
     assert_eq!(said.status.code(), Some(1));
-    assert!(String::from_utf8(said.stderr).unwrap().contains("listen: 127.0.0.1:9187"));
+    assert!(String::from_utf8(said.stderr).unwrap().contains("no bridge answers"));
+}
+
+#[test]
+fn the_health_check_asks_the_control_socket_first() {
+    let mut site = site(1, 1, free_port());
+    site.config.as_object_mut().unwrap().remove("http");
+    fs::create_dir(site.path().join("state")).unwrap();
+    let socket = UnixListener::bind(site.path().join("state/control.sock")).unwrap();
+    for (answer, code, said) in [
+        (r#"{"status":"ok","data":{"status":"ok","mqtt":{"connected":true}}}"#, 0, "connected"),
+        (r#"{"data":{"mqtt":{"connected":false,"error":"MQTT_AUTH"}}}"#, 1, "MQTT_AUTH"),
+        (r#"{"data":{"mqtt":{"connected":false}}}"#, 1, "not connected yet"),
+        (r#"{"status":"error","error":{"code":"NOT_ALLOWED"}}"#, 1, "no bridge answers"),
+        ("nonsense", 1, "no bridge answers"),
+    ] {
+        let socket = socket.try_clone().unwrap();
+        let serves = thread::spawn(move || {
+            let (mut stream, _) = socket.accept().unwrap();
+            let mut request = String::new();
+            BufReader::new(&stream).read_line(&mut request).unwrap();
+            let _ = writeln!(stream, "{answer}");
+            serde_json::from_str::<Value>(&request).unwrap()
+        });
+        let checked = site.program("healthcheck").output().unwrap();
+        assert_eq!(serves.join().unwrap(), json!({ "verb": "health_check" }));
+        assert_eq!(checked.status.code(), Some(code), "{answer}: {checked:?}");
+        let all = [checked.stdout, checked.stderr].concat();
+        assert!(String::from_utf8(all).unwrap().contains(said), "{answer}");
+    }
 }
