@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -42,7 +42,7 @@ impl Logging {
     pub(super) fn start(&self, usual: &str) -> anyhow::Result<LogLevel> {
         let from_environment = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
         let directives = from_environment.as_deref().or(self.log_level.as_deref()).unwrap_or(usual);
-        let filter = EnvFilter::try_new(directives)?;
+        let filter: Targets = directives.parse()?;
         let (filter, handle) = reload::Layer::new(filter);
         let lines = match self.log_format {
             LogFormat::Text => {
@@ -56,7 +56,7 @@ impl Logging {
         };
         tracing_subscriber::registry().with(filter).with(lines).try_init()?;
         let set = move |directives: &str| {
-            let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+            let filter: Targets = directives.parse().map_err(|error: ParseError| error.to_string())?;
             handle.reload(filter).map_err(|error| error.to_string())
         };
         Ok(LogLevel::new(directives, Arc::new(set)))
