@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Code;
+use crate::error::{Code, Layer, Report};
 
 /// A pause that doubles with each failure in a row, with jitter.
 #[derive(Clone, Debug)]
@@ -65,6 +65,15 @@ impl Backoff {
 
 /// Refusals of our credentials in a row after which a meter is left alone until a person acts.
 pub const MAX_REFUSALS: u32 = 5;
+
+/// Why a meter is not tried once more.
+#[must_use]
+pub fn too_many_refusals() -> Report {
+    let message =
+        format!("the meter has refused us {MAX_REFUSALS} times within an hour: no more, or it may lock");
+    Report::new(Code::NotAllowed, Layer::Control, message)
+        .with_hint("wait an hour, and make sure of password and keys meanwhile")
+}
 
 /// Whether a failure is a refusal of our credentials: such attempts are counted by the meter.
 #[must_use]

@@ -16,8 +16,10 @@ use super::link::actor::{LinkActor, OrderQueue};
 use super::link::meter::Counters;
 use super::link::order::{Order, Orders};
 use super::outlet::{Event, Outlet};
+use super::pauses::Pauses;
 use super::reading::json::Json;
 use super::reading::status::Severity;
+use super::recent::Recent;
 use crate::error::{Code, Layer, Report};
 
 /// Pause before an actor that panicked starts again.
@@ -40,7 +42,18 @@ pub struct Situation {
 pub struct Links {
     running: Mutex<BTreeMap<Name, RunningLink>>,
     situation: watch::Sender<Situation>,
-    counters: Counters,
+    shared: Shared,
+}
+
+/// What outlives every single link.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where invocation counters are kept.
+    pub counters: Counters,
+    /// What is suspended on request.
+    pub pauses: Arc<Pauses>,
+    /// The last readings.
+    pub recent: Arc<Recent>,
 }
 
 #[derive(Debug)]
@@ -55,7 +68,8 @@ impl Links {
     /// No link so far.
     #[must_use]
     pub fn new(situation: Situation, counters: Counters) -> Self {
-        Self { running: Mutex::default(), situation: watch::Sender::new(situation), counters }
+        let shared = Shared { counters, pauses: Arc::default(), recent: Arc::default() };
+        Self { running: Mutex::default(), situation: watch::Sender::new(situation), shared }
     }
 
     /// Starts the links of every enabled connection.
@@ -79,7 +93,7 @@ impl Links {
         let task = watch_over(
             name.clone(),
             self.situation.subscribe(),
-            self.counters.clone(),
+            self.shared.clone(),
             Arc::clone(&health),
             Arc::new(AsyncMutex::new(queue)),
             stop.clone(),
@@ -119,10 +133,10 @@ impl Links {
         orders.ask(deadline, |ask| Order::Reconfigure { config, outlet, ask }).await
     }
 
-    /// Where invocation counters are kept.
+    /// What outlives every single link.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The way to a link.
@@ -166,7 +180,7 @@ async fn leave(name: &Name, mut task: JoinHandle<()>, deadline: Instant) {
 async fn watch_over(
     name: Name,
     situation: watch::Receiver<Situation>,
-    counters: Counters,
+    shared: Shared,
     health: Arc<LinkHealth>,
     orders: OrderQueue,
     stop: CancellationToken,
@@ -174,7 +188,7 @@ async fn watch_over(
     while !stop.is_cancelled() {
         let Situation { config, outlet } = situation.borrow().clone();
         let Some(connection) = config.connections.get(&name) else { return };
-        let actor = LinkActor::new(&config, connection, &counters, outlet.clone(), Arc::clone(&health));
+        let actor = LinkActor::new(&config, connection, &shared, outlet.clone(), Arc::clone(&health));
         let Some(actor) = actor else { return };
         let span = tracing::info_span!("link", link = %name);
         let actor = actor.run(Arc::clone(&orders), stop.clone()).instrument(span);

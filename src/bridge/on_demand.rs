@@ -1,12 +1,20 @@
-//! Objects that somebody asks for by their OBIS codes, as values: what the configuration knows of them applies.
+//! Objects that somebody asks for by their OBIS codes, as values: what the configuration knows of them applies; and
+//! what was read of them, as it is answered.
 
 use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::config::Name;
 use super::config::document::group::{Capture, NullCells};
 use super::config::model::{ClassSource, Config, Device, NameSource, Profile, Selection, Value};
 use super::config::object::TimePoint;
+use super::link::visit::{Found, FoundRows, identity};
+use super::reading::profile_rows::{Mode, ProfileRows};
+use super::reading::value::{Reading, SCHEMA_VERSION, Source, ValuePayload};
 use crate::cosem::catalogue::ClassId;
+use crate::error::{Code, Layer, Report};
 use crate::wire::obis::Obis;
 
 /// One object, as it is asked for.
@@ -66,6 +74,55 @@ impl ObjectWanted {
             unit: configured.and_then(|value| value.unit.clone()),
             profile,
         }
+    }
+}
+
+/// What was read of a value, as JSON: a value payload, or the rows of a profile as one batch. Of rows that could not be
+/// read there is a value payload that says why.
+///
+/// # Errors
+/// `INTERNAL`: what is read can always be written.
+pub fn payload(
+    source: Source<'_>,
+    value: &Value,
+    found: &Found,
+    ts: Timestamp,
+    poll_ms: u64,
+) -> Result<Box<RawValue>, Report> {
+    let of = |reading: &Reading| {
+        to_raw_value(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })
+    };
+    let written = match found {
+        Found::Value(reading) => of(reading),
+        Found::Rows(Ok(rows)) => to_raw_value(&batch(source, value, rows, ts)),
+        Found::Rows(Err(error)) => of(&Reading::bad(identity(value, value.class), error.clone())),
+    };
+    written.map_err(|error| Report::new(Code::Internal, Layer::Internal, error.to_string()))
+}
+
+fn batch<'a>(
+    source: Source<'a>,
+    value: &'a Value,
+    FoundRows { rows, capture_period, obis }: &'a FoundRows,
+    ts: Timestamp,
+) -> ProfileRows<'a> {
+    ProfileRows {
+        v: SCHEMA_VERSION,
+        source,
+        group: None,
+        profile: value.name.as_str(),
+        obis: value.obis.or(*obis),
+        read_id: "read",
+        batch: 0,
+        last: true,
+        mode: Mode::Live,
+        capture_period_s: *capture_period,
+        time_column: rows.columns.time_column(),
+        columns: rows.columns.published(),
+        rows: &rows.rows,
+        gaps: &[],
+        ts,
+        seq: 0,
     }
 }
 

@@ -112,6 +112,12 @@ impl Schedule {
         periodic.next = tick_after(now, periodic.interval, periodic.offset);
     }
 
+    /// Whether a group is paused.
+    #[must_use]
+    pub fn activity(&self, station: usize, group: usize) -> Activity {
+        if self.stations[station].groups[group].paused { Activity::Paused } else { Activity::Active }
+    }
+
     /// The next visit of a station, whether or not it is due; `None` where nothing is scheduled.
     #[must_use]
     pub fn next_visit(&self, station: usize) -> Option<WallMillis> {

@@ -16,6 +16,7 @@ mod one_device;
 mod read;
 mod results;
 mod run;
+mod running;
 mod scan;
 mod schema;
 mod sim;

@@ -7,16 +7,18 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::one_device::{OneDevice, progress};
 use super::results::print_json;
+use super::running::RunningBridge;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Device, Selection, Value};
 use crate::bridge::config::object::TimePoint;
-use crate::bridge::link::visit::{Found, Visited, read_values};
-use crate::bridge::on_demand::ObjectWanted;
-use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
-use crate::bridge::reading::value::{SCHEMA_VERSION, Source, ValuePayload};
+use crate::bridge::link::visit::{Visited, read_values};
+use crate::bridge::on_demand::{ObjectWanted, payload};
+use crate::bridge::reading::value::Source;
 use crate::cosem::catalogue::ClassId;
 use crate::wire::obis::Obis;
 
@@ -75,6 +77,9 @@ fn object(text: &str) -> Result<ObjectArg, String> {
 /// Reads and prints; fails where any value is missing.
 pub(super) fn run(args: &ReadArgs) -> Result<(), CommandError> {
     let config = args.config.load()?;
+    if let Some(bridge) = RunningBridge::find(&config)? {
+        return args.ask(bridge);
+    }
     let one = OneDevice::named(&config, &args.device)?;
     let values: Vec<Value> =
         args.objects.iter().map(|object| args.value(&config, &one.device, object)).collect();
@@ -82,6 +87,32 @@ pub(super) fn run(args: &ReadArgs) -> Result<(), CommandError> {
 }
 
 impl ReadArgs {
+    /// Has the running bridge read, which alone may use its meters.
+    fn ask(&self, bridge: RunningBridge) -> Result<(), CommandError> {
+        #[derive(Deserialize)]
+        struct Data<'a> {
+            #[serde(borrow)]
+            values: Vec<&'a RawValue>,
+        }
+        let objects: Vec<_> = self.objects.iter().map(|object| self.wanted(object)).collect();
+        let answer = bridge.ask("read", json!({ "device": self.device, "objects": objects }))?;
+        if let Some(Data { values }) = answer.data()? {
+            values.into_iter().try_for_each(print_json)?;
+        }
+        answer.outcome()
+    }
+
+    fn wanted(&self, object: &ObjectArg) -> serde_json::Value {
+        json!({
+            "obis": object.obis.to_string(),
+            "class": object.class.map(|class| class.0),
+            "attribute": object.attribute,
+            "entries": self.entries,
+            "from": self.from,
+            "to": self.to,
+        })
+    }
+
     fn value(&self, config: &Config, device: &Device, object: &ObjectArg) -> Value {
         ObjectWanted {
             obis: object.obis,
@@ -113,34 +144,8 @@ async fn read(config: &Config, one: &OneDevice, values: &[Value]) -> Result<(), 
         Source { gateway: config.gateway.as_str(), device: device.name.as_str(), serial: serial.as_deref() };
     let mut failure = broken.map(|error| error.report());
     for (value, found) in values.iter().zip(&found) {
-        match found {
-            Found::Value(reading) => {
-                failure = failure.or_else(|| reading.error.clone());
-                print_json(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })?;
-            }
-            Found::Rows(Ok(found)) => {
-                let rows = &found.rows;
-                print_json(&ProfileRows {
-                    v: SCHEMA_VERSION,
-                    source,
-                    group: None,
-                    profile: value.name.as_str(),
-                    obis: value.obis.or(found.obis),
-                    read_id: "read",
-                    batch: 0,
-                    last: true,
-                    mode: Mode::Live,
-                    capture_period_s: found.capture_period,
-                    time_column: rows.columns.time_column(),
-                    columns: rows.columns.published(),
-                    rows: &rows.rows,
-                    gaps: &[],
-                    ts,
-                    seq: 0,
-                })?;
-            }
-            Found::Rows(Err(error)) => failure = failure.or_else(|| Some(error.clone())),
-        }
+        failure = failure.or_else(|| found.error().cloned());
+        print_json(&payload(source, value, found, ts, poll_ms)?)?;
     }
     failure.map_or(Ok(()), |report| Err(report.into()))
 }

@@ -13,7 +13,7 @@ pub(super) fn print_line(result: impl Display) -> Result<(), CommandError> {
 }
 
 /// Prints a result as one line of JSON.
-pub(super) fn print_json(result: &impl Serialize) -> Result<(), CommandError> {
+pub(super) fn print_json(result: &(impl Serialize + ?Sized)) -> Result<(), CommandError> {
     print_line(serde_json::to_string(result).map_err(anyhow::Error::from)?)
 }
 

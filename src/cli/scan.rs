@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 
 use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::one_device::{OneDevice, progress};
 use super::results::{print_json, print_line};
+use super::running::RunningBridge;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::Config;
 use crate::bridge::reading::json::Json;
@@ -33,8 +37,32 @@ pub(super) struct ScanArgs {
 /// Scans and prints: lines for people on a terminal, else one JSON object for each object of the meter.
 pub(super) fn run(args: &ScanArgs) -> Result<(), CommandError> {
     let config = args.config.load()?;
+    if let Some(bridge) = RunningBridge::find(&config)? {
+        return args.ask(bridge);
+    }
     let one = OneDevice::named(&config, &args.device)?;
     runtime()?.block_on(scan_device(args, &config, &one))
+}
+
+impl ScanArgs {
+    /// Has the running bridge scan, which alone may use its meters.
+    fn ask(&self, bridge: RunningBridge) -> Result<(), CommandError> {
+        #[derive(Deserialize)]
+        struct Data<'a> {
+            #[serde(borrow)]
+            objects: Vec<&'a RawValue>,
+            configuration: String,
+        }
+        let answer = bridge.ask("device/scan", json!({ "device": self.device, "values": self.values }))?;
+        if let Some(Data { objects, configuration }) = answer.data()? {
+            if self.yaml {
+                print_line(configuration.trim_end())?;
+            } else {
+                objects.into_iter().try_for_each(print_json)?;
+            }
+        }
+        answer.outcome()
+    }
 }
 
 async fn scan_device(args: &ScanArgs, config: &Config, one: &OneDevice) -> Result<(), CommandError> {

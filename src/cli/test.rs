@@ -1,12 +1,18 @@
 //! `dlms2mqtt test`: a connection, a device or a group, layer by layer.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::one_device::{OneDevice, State, unknown};
 use super::results::{print_json, print_line};
+use super::running::RunningBridge;
 use super::{CommandError, ConfigArgs, runtime};
 use crate::bridge::config::model::{Config, Value};
-use crate::bridge::probe::{Probe, Step, StepStatus, test_connection, test_device};
+use crate::bridge::probe::{Probe, Step, test_connection, test_device};
 use crate::error::Report;
 
 /// What to test.
@@ -36,6 +42,9 @@ enum Kind {
 /// Tests and prints; fails where a step fails.
 pub(super) fn run(args: &TestArgs) -> Result<(), CommandError> {
     let config = args.config.load()?;
+    if let Some(bridge) = RunningBridge::find(&config)? {
+        return args.ask(bridge);
+    }
     let probe = runtime()?.block_on(async {
         match args.kind {
             Kind::Connection => connection(&config, &args.name).await,
@@ -49,7 +58,7 @@ pub(super) fn run(args: &TestArgs) -> Result<(), CommandError> {
     if args.json {
         print_json(&probe)?;
     } else {
-        probe.steps.iter().try_for_each(|step| print_line(line(step)))?;
+        probe.steps.iter().try_for_each(|step| print_line(Line::of(step)))?;
     }
     probe.error().map_or(Ok(()), |error| Err(error.clone().into()))
 }
@@ -80,12 +89,68 @@ async fn group(config: &Config, name: &str) -> Result<Probe, Report> {
     Ok(Probe::of_all(probes))
 }
 
-fn line(step: &Step) -> String {
-    let device = step.device.as_ref().map(|device| format!("{device:<16} ")).unwrap_or_default();
-    let (status, time) = match step.status {
-        StepStatus::Ok => ("ok", format!("{} ms", step.duration_ms)),
-        StepStatus::Failed => ("FAILED", format!("{} ms", step.duration_ms)),
-        StepStatus::Skipped => ("-", String::new()),
-    };
-    format!("{device}{:<8} {status:<6} {time:>9}  {}", step.step.as_str(), step.detail)
+impl TestArgs {
+    /// Has the running bridge test, which owns the lines.
+    fn ask(&self, bridge: RunningBridge) -> Result<(), CommandError> {
+        #[derive(Deserialize)]
+        struct Data<'a> {
+            #[serde(borrow)]
+            steps: Vec<Line<'a>>,
+        }
+        let what = match self.kind {
+            Kind::Connection => "connection",
+            Kind::Device => "device",
+            Kind::Group => "group",
+        };
+        let answer = bridge.ask(&format!("test/{what}"), json!({ what: self.name }))?;
+        match answer.raw() {
+            Some(data) if self.json => print_json(data)?,
+            _ => {
+                let lines: Option<Data<'_>> = answer.data()?;
+                let lines = lines.map(|data| data.steps).unwrap_or_default();
+                lines.iter().try_for_each(print_line)?;
+            }
+        }
+        answer.outcome()
+    }
+}
+
+/// A step as it is printed.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    device: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    step: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    duration_ms: u64,
+    #[serde(borrow)]
+    detail: Cow<'a, str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(step: &'a Step) -> Self {
+        Self {
+            device: step.device.as_ref().map(|device| device.as_str().into()),
+            step: step.step.as_str().into(),
+            status: step.status.as_str().into(),
+            duration_ms: step.duration_ms,
+            detail: step.detail.as_str().into(),
+        }
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(device) = &self.device {
+            write!(f, "{device:<16} ")?;
+        }
+        let (status, time) = match &*self.status {
+            "skipped" => ("-", String::new()),
+            "failed" => ("FAILED", format!("{} ms", self.duration_ms)),
+            ok => (ok, format!("{} ms", self.duration_ms)),
+        };
+        write!(f, "{:<8} {status:<6} {time:>9}  {}", self.step, self.detail)
+    }
 }

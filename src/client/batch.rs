@@ -51,6 +51,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         lists: &mut Lists,
         results: &mut Vec<Result<Data, Report>>,
     ) -> Result<(), ClientError> {
+        self.read_attributes_while(requests, lists, results, |_| true).await
+    }
+
+    /// The same, as long as `go_on` wants more than the number of answers that there are. It is asked before each
+    /// exchange.
+    ///
+    /// # Errors
+    /// As [`Self::read_attributes`].
+    pub async fn read_attributes_while(
+        &mut self,
+        requests: Vec<AttributeRequest>,
+        lists: &mut Lists,
+        results: &mut Vec<Result<Data, Report>>,
+        go_on: impl Fn(usize) -> bool,
+    ) -> Result<(), ClientError> {
         let item_octets = match self.referencing() {
             Referencing::LogicalName => ITEM_OCTETS,
             Referencing::ShortName => SHORT_ITEM_OCTETS,
@@ -59,7 +74,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         let at_once = negotiated.map_or(1, |negotiated| list_length(negotiated, *lists, item_octets));
         results.reserve(requests.len());
         let mut requests = requests.into_iter().peekable();
-        while let Some(first) = requests.next() {
+        let before = results.len();
+        while go_on(results.len() - before)
+            && let Some(first) = requests.next()
+        {
             if at_once < 2 || first.selection.is_some() || *lists == Lists::Refused {
                 results.push(self.read_one(first).await?);
                 continue;

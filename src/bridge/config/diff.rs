@@ -247,7 +247,9 @@ impl Section {
             Self::Broker => ("mqtt", Action::Restart, "the broker is connected to anew; the outbox stays"),
             Self::Publishing => ("mqtt", Action::Update, "what is retained is published anew"),
             Self::Control => ("control", Action::Update, "what may be asked changes"),
-            Self::Outbox => ("outbox", Action::Update, "limits change"),
+            Self::Outbox => {
+                ("outbox", Action::Restart, "takes effect when the bridge starts anew: ask for restart")
+            }
             Self::Http => ("http", Action::Restart, "the address changes"),
         };
         PlanStep { kind, name: String::new(), action, reason: reason.to_owned() }

@@ -130,6 +130,16 @@ impl<'de> Visitor<'de> for NamesVisitor {
     }
 }
 
+impl Names {
+    /// As a list, be it of a single name.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize_as_list<S: Serializer>(names: &Option<Self>, serializer: S) -> Result<S::Ok, S::Error> {
+        names.as_ref().map(|Self(names)| names).serialize(serializer)
+    }
+}
+
 impl Serialize for Names {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.as_slice() {

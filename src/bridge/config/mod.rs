@@ -5,6 +5,7 @@
 
 pub mod address;
 mod defaults;
+pub mod destinations;
 pub mod diff;
 pub mod document;
 mod emit;

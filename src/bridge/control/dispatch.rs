@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::jobs::Jobs;
 use super::memory::{Memory, Outcome, Seen};
 use super::request::{Refusal, Request, USUAL_TIME};
-use super::verbs::poll::Pauses;
+use super::verbs::log_level::ShownLines;
 use super::verbs::test::Budget;
 use super::verbs::{self, Verb};
 use crate::bridge::config::model::Control;
@@ -88,8 +88,8 @@ pub struct ControlPlane {
     /// Has everything made anew.
     pub(super) restart: Arc<Notify>,
     pub(super) jobs: Jobs,
-    pub(super) pauses: Pauses,
     pub(super) budget: Budget,
+    pub(super) shown_lines: ShownLines,
     memory: Mutex<Memory>,
     at_once: Arc<Semaphore>,
 }
@@ -104,8 +104,8 @@ impl ControlPlane {
             log_level,
             restart,
             jobs: Jobs::default(),
-            pauses: Pauses::default(),
             budget: Budget::default(),
+            shown_lines: ShownLines::default(),
             memory: Mutex::default(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         })

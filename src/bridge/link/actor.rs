@@ -9,24 +9,23 @@ use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::counters::Counters;
 use super::failure::{Failure, Subject};
 use super::meter::Meter;
 use super::open::{LinkDriver, open_link};
 use super::order::Ordered;
 use super::station::{Changes, Station, StationGroup, locked_out};
-use super::visit::{Found, Visited, none_of, read_values};
+use super::visit::{Found, MakeWay, Part, none_of, read_part};
 use crate::bridge::backoff::Backoff;
 use crate::bridge::config::Name;
 use crate::bridge::config::document::device::Interface;
 use crate::bridge::config::model::{Config, Connection, Device, Group, Hold, Link, Persistence, Value};
 use crate::bridge::health::{Condition, LinkHealth};
+use crate::bridge::links::Shared;
 use crate::bridge::outlet::{Event, GroupOf, Outlet};
 use crate::bridge::reading::json::Json;
 use crate::bridge::reading::snapshot::{Cycle, Item, Outcome, ProfileEntry};
 use crate::bridge::reading::status::{DeviceState, LinkState, Severity};
 use crate::bridge::schedule::{DueGroup, Next, Schedule, Visit, WallMillis};
-use crate::client::ClientError;
 use crate::error::{Code, Layer, Report};
 use crate::session::error::Recovery;
 use crate::transport::serial::wait_for_return;
@@ -54,7 +53,9 @@ pub struct LinkActor {
     pub(super) schedule: Schedule,
     pub(super) outlet: Outlet,
     pub(super) health: Arc<LinkHealth>,
-    pub(super) counters: Counters,
+    pub(super) shared: Shared,
+    /// An order that has to wait for the end of the visit under way.
+    pub(super) deferred: Option<Ordered>,
     pub(super) port: Option<LinkDriver>,
     /// The station that answered last over the open port, and when.
     pub(super) heard: Option<(usize, Instant)>,
@@ -78,7 +79,7 @@ impl LinkActor {
     pub fn new(
         config: &Config,
         connection: &Connection,
-        counters: &Counters,
+        shared: &Shared,
         outlet: Outlet,
         health: Arc<LinkHealth>,
     ) -> Option<Self> {
@@ -94,16 +95,21 @@ impl LinkActor {
             }
             let groups = groups.into_iter().map(|(_, group)| group).collect();
             let device: Arc<Device> = Arc::new(device.clone());
-            let meter = Meter::new(Arc::clone(&device), Arc::clone(&connection), counters.clone());
+            let meter = Meter::new(Arc::clone(&device), Arc::clone(&connection), shared.counters.clone());
+            shared.recent.forget(device.name.as_str());
             stations.push(Station::new(device, meter, groups));
         }
-        (!stations.is_empty()).then(|| Self {
+        if stations.is_empty() {
+            return None;
+        }
+        let mut actor = Self {
             connection,
             stations,
             schedule,
             outlet,
             health,
-            counters: counters.clone(),
+            shared: shared.clone(),
+            deferred: None,
             port: None,
             heard: None,
             is_absent: false,
@@ -112,7 +118,9 @@ impl LinkActor {
             last_failure: None,
             slept_until: now,
             visits: 0,
-        })
+        };
+        actor.apply_pauses();
+        Some(actor)
     }
 
     /// Serves the link until `stop`; then its meters take leave.
@@ -120,7 +128,7 @@ impl LinkActor {
         let mut orders = orders.lock().await;
         while !stop.is_cancelled() {
             self.health.set_queued(orders.len() as u64);
-            if let Ok(order) = orders.try_recv() {
+            if let Some(order) = self.deferred.take().or_else(|| orders.try_recv().ok()) {
                 self.serve_ordered(order, &stop).await;
                 continue;
             }
@@ -131,7 +139,7 @@ impl LinkActor {
             let deadline = match self.schedule.next(now) {
                 Next::Now(visit) => {
                     let span = self.span_of(&visit);
-                    within_reason(self.visit(visit).instrument(span), &stop).await;
+                    within_reason(self.visit(visit, &mut orders).instrument(span), &stop).await;
                     continue;
                 }
                 Next::NotBefore(at) => Some(sleep_time(at, now)),
@@ -153,12 +161,16 @@ impl LinkActor {
         self.close_port().await;
     }
 
-    async fn serve_ordered(&mut self, Ordered { order, asked_in }: Ordered, stop: &CancellationToken) {
+    async fn serve_ordered(&mut self, ordered: Ordered, stop: &CancellationToken) {
+        within_reason(self.serve_in_span(ordered), stop).await;
+    }
+
+    pub(super) async fn serve_in_span(&mut self, Ordered { order, asked_in }: Ordered) {
         let device = order.device().map(Name::as_str);
         let link = self.connection.name.as_str();
         // Below the request's span, which knows the transaction and not the link.
         let span = asked_in.in_scope(|| tracing::info_span!("order", link, device));
-        within_reason(self.serve(order).instrument(span), stop).await;
+        self.serve(order).instrument(span).await;
     }
 
     /// Hears what the meter says unasked while nothing is due; returns when the port is gone, or back.
@@ -208,7 +220,7 @@ impl LinkActor {
         matches!(&self.connection.link, Link::Serial(serial) if !serial.device.exists())
     }
 
-    async fn visit(&mut self, visit: Visit) {
+    async fn visit(&mut self, visit: Visit, orders: &mut mpsc::Receiver<Ordered>) {
         let begun = Instant::now();
         let late_from = Timestamp::now();
         let Some(station) = self.stations.get(visit.station) else { return };
@@ -222,10 +234,8 @@ impl LinkActor {
         let device = station.device.name.to_string();
         let (found, ended) = match self.pause_of(visit.station) {
             Some((subject, report)) => (none_of(&values, &report), Ended::LeftAlone(subject, report)),
-            None => match self.attempt(visit.station, &values).await {
-                Ok(Visited { found, broken }) => {
-                    (found, Ended::Visited(broken.as_ref().map(ClientError::report)))
-                }
+            None => match self.read_in_parts(visit.station, &values, orders).await {
+                Ok((found, broken)) => (found, Ended::Visited(broken)),
                 Err(failure) => (none_of(&values, &failure.report), Ended::Failed(failure)),
             },
         };
@@ -275,6 +285,11 @@ impl LinkActor {
         of_meter.or_else(|| Some((Subject::Link, self.pause_of_link()?)))
     }
 
+    /// The reason alone.
+    pub(super) fn why_wait(&self, index: usize) -> Option<Report> {
+        self.pause_of(index).map(|(_, report)| report)
+    }
+
     /// Why the link is left alone, if so.
     pub(super) fn pause_of_link(&self) -> Option<Report> {
         let now = Instant::now();
@@ -283,37 +298,52 @@ impl LinkActor {
     }
 
     /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
-    pub(super) async fn attempt(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+    pub(super) async fn attempt(
+        &mut self,
+        index: usize,
+        values: &[&Value],
+        make_way: MakeWay<'_>,
+    ) -> Result<Part, Failure> {
         let was_open = self.port.is_some();
         let was_associated = self.current == Some(index);
-        let outcome = self.visit_and_recover(index, values).await;
+        let outcome = self.visit_and_recover(index, values, make_way).await;
         match &outcome {
             Err(failure) if was_open && failure.may_be_stale() => {
                 tracing::debug!(connection = %self.connection.name, code = %failure.report.code, "once more on a fresh connection");
-                self.visit_and_recover(index, values).await
+                self.visit_and_recover(index, values, make_way).await
             }
             Ok(visited) if was_associated && is_forgotten(&visited.found) => {
                 tracing::debug!(connection = %self.connection.name, "once more in a fresh association");
                 self.leave_current().await;
-                self.visit_and_recover(index, values).await
+                self.visit_and_recover(index, values, make_way).await
             }
             _ => outcome,
         }
     }
 
     /// Visits. A visit that broke off and brought nothing good has failed.
-    async fn visit_and_recover(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
-        let outcome = self.visit_once(index, values).await;
+    async fn visit_and_recover(
+        &mut self,
+        index: usize,
+        values: &[&Value],
+        make_way: MakeWay<'_>,
+    ) -> Result<Part, Failure> {
+        let outcome = self.visit_once(index, values, make_way).await;
         let failure = match &outcome {
-            Ok(Visited { broken: None, .. }) => return outcome,
-            Ok(Visited { broken: Some(error), .. }) => Failure::from(error.clone()),
+            Ok(Part { broken: None, .. }) => return outcome,
+            Ok(Part { broken: Some(error), .. }) => Failure::from(error.clone()),
             Err(failure) => failure.clone(),
         };
         self.recover(index, &failure).await;
         outcome.and_then(|visited| if nothing_good(&visited.found) { Err(failure) } else { Ok(visited) })
     }
 
-    pub(super) async fn visit_once(&mut self, index: usize, values: &[Value]) -> Result<Visited, Failure> {
+    pub(super) async fn visit_once(
+        &mut self,
+        index: usize,
+        values: &[&Value],
+        make_way: MakeWay<'_>,
+    ) -> Result<Part, Failure> {
         if self.current.is_some_and(|current| current != index) {
             self.leave_current().await;
         }
@@ -337,8 +367,7 @@ impl LinkActor {
             return Err(Failure::of_meter(internal("a link without its port or station")));
         };
         let (mut client, memory) = meter.client(port);
-        let wanted: Vec<&Value> = values.iter().collect();
-        let visited = read_values(&mut client, memory, &device, &wanted).await;
+        let visited = read_part(&mut client, memory, &device, values, make_way).await;
         let is_associated = client.session().negotiated().is_some();
         let notifications = client.take_notifications();
         if visited.broken.is_none() {
@@ -478,7 +507,14 @@ impl LinkActor {
             };
             items.push((value.name.as_str(), item));
         }
-        self.outlet.snapshot(of, cycle, items.iter().map(|(name, item)| (*name, item))).await
+        let outcome = self.outlet.snapshot(of, cycle, items.iter().map(|(name, item)| (*name, item))).await;
+        drop(items);
+        for (value, found) in found {
+            if let Found::Value(reading) = found {
+                self.shared.recent.keep(of.device, value, reading, cycle.ts, cycle.duration_ms);
+            }
+        }
+        outcome
     }
 
     /// Counts the failure of one value. One that was not tried, or failed with all others, is counted as a visit.
@@ -642,9 +678,9 @@ pub(super) fn station_groups<'c>(config: &'c Config, device: &Device) -> Vec<(&'
 }
 
 /// Whether a meter refuses every service of an association that was kept: it has forgotten it.
-fn is_forgotten(found: &[Found]) -> bool {
-    !found.is_empty()
-        && found.iter().all(|found| match found {
+fn is_forgotten(found: &[Option<Found>]) -> bool {
+    found.iter().any(Option::is_some)
+        && found.iter().flatten().all(|found| match found {
             Found::Value(reading) => {
                 reading.error.as_ref().is_some_and(|error| error.code == Code::ServiceNotAllowed)
             }
@@ -652,11 +688,8 @@ fn is_forgotten(found: &[Found]) -> bool {
         })
 }
 
-fn nothing_good(found: &[Found]) -> bool {
-    found.iter().all(|found| match found {
-        Found::Value(reading) => reading.error.is_some(),
-        Found::Rows(rows) => rows.is_err(),
-    })
+fn nothing_good(found: &[Option<Found>]) -> bool {
+    !found.iter().flatten().any(Found::is_good)
 }
 
 const fn worse(one: Outcome, other: Outcome) -> Outcome {

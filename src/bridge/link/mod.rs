@@ -5,6 +5,7 @@ pub mod approach;
 pub mod counters;
 pub mod failure;
 pub mod identity;
+mod in_parts;
 pub mod memory;
 pub mod meter;
 mod notifications;

@@ -11,8 +11,8 @@ use super::visit::Found;
 use crate::bridge::config::Name;
 use crate::bridge::config::model::{Config, Connection, Device, Value};
 use crate::bridge::outlet::Outlet;
+use crate::bridge::pauses::Subject as Paused;
 use crate::bridge::probe::{Probe, Reading};
-use crate::bridge::schedule::Activity;
 use crate::cosem::object_list::ObjectList;
 use crate::error::{Code, Layer, Report};
 
@@ -45,15 +45,11 @@ pub enum Order {
         /// Who asks.
         ask: Ask<(Probe, Option<Reading>)>,
     },
-    /// Stop polling, or go on.
-    SetActivity {
-        /// The device; `None`: all of the link.
-        device: Option<Name>,
-        /// The group; `None`: all of the device.
-        group: Option<Name>,
-        /// What to do.
-        activity: Activity,
-        /// Who asks; the answer is the number of polls that this concerns.
+    /// Stop polling, or go on, as the rules say by now.
+    ApplyPauses {
+        /// What the newest rule is about.
+        about: Paused,
+        /// Who asks; the answer is the number of polls that it concerns.
         ask: Ask<usize>,
     },
     /// Forget pauses and the fear of a lock-out, and begin a fresh association at the next visit.
@@ -92,8 +88,9 @@ impl Order {
                 Some(device)
             }
             Self::Test { subject: Subject::Device { device, .. }, .. } => Some(&device.name),
-            Self::SetActivity { device, .. } => device.as_ref(),
-            Self::Test { subject: Subject::Connection(_), .. } | Self::Reconfigure { .. } => None,
+            Self::Test { subject: Subject::Connection(_), .. }
+            | Self::ApplyPauses { .. }
+            | Self::Reconfigure { .. } => None,
         }
     }
 }
@@ -150,6 +147,8 @@ pub enum Subject {
         connection: Arc<Connection>,
         /// The values.
         values: Vec<Value>,
+        /// Refusals of this meter that were met in tests already.
+        refusals: u32,
     },
 }
 

@@ -7,16 +7,19 @@ use jiff::Timestamp;
 
 use super::actor::{LinkActor, millis, station_groups, wall_now};
 use super::failure::Failure;
+use super::memory::Objects;
 use super::meter::Meter;
 use super::order::{Answers, Order, Scanned, Subject};
 use super::station::Station;
-use super::visit::Visited;
+use super::visit::{Found, NEVER, Part};
+use crate::bridge::backoff::{MAX_REFUSALS, too_many_refusals};
 use crate::bridge::config::Name;
 use crate::bridge::config::diff::{Action, device_action};
 use crate::bridge::config::model::{Config, Value};
 use crate::bridge::outlet::Outlet;
+use crate::bridge::pauses::Poll;
 use crate::bridge::probe::{Probe, Reading, test_connection, test_device};
-use crate::bridge::schedule::{Activity, Schedule};
+use crate::bridge::schedule::Schedule;
 use crate::client::ClientError;
 use crate::error::{Code, Layer, Report};
 
@@ -37,9 +40,10 @@ impl LinkActor {
                 let Some(ask) = ask.still_waits(now) else { return };
                 ask.answer(self.test(&subject).await);
             }
-            Order::SetActivity { device, group, activity, ask } => {
-                let Some(ask) = ask.still_waits(now) else { return };
-                ask.answer(Ok(self.set_activity(device.as_ref(), group.as_ref(), activity)));
+            // The rules are made already: they hold whoever still waits.
+            Order::ApplyPauses { about, ask } => {
+                self.apply_pauses();
+                ask.answer(Ok(self.polls().filter(|(_, poll)| about.covers(*poll)).count()));
             }
             Order::Reconnect { device, ask } => {
                 let Some(ask) = ask.still_waits(now) else { return };
@@ -66,11 +70,18 @@ impl LinkActor {
         let index = self.station_of(device)?;
         self.may_visit(index)?;
         let begun = Instant::now();
-        let outcome = self.attempt(index, values).await;
+        let wanted: Vec<&Value> = values.iter().collect();
+        let outcome = self.attempt(index, &wanted, NEVER).await;
         let ts = Timestamp::now();
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let answer = match outcome {
-            Ok(Visited { found, broken }) => {
+            Ok(Part { found, broken }) => {
+                let found: Vec<Found> = found.into_iter().flatten().collect();
+                for (value, found) in values.iter().zip(&found) {
+                    if let Found::Value(reading) = found {
+                        self.shared.recent.keep(device.as_str(), value, reading.clone(), ts, duration_ms);
+                    }
+                }
                 let broken = broken.as_ref().map(ClientError::report);
                 let serial = self.stations.get(index).and_then(Station::serial).map(str::to_owned);
                 Ok(Answers { serial, found, ts, duration_ms, broken })
@@ -101,7 +112,7 @@ impl LinkActor {
 
     /// Outer: what ended the visit. Inner: the meter does not show its objects.
     async fn scan_once(&mut self, index: usize) -> Result<Result<Scanned, Report>, Failure> {
-        let listed = match self.visit_once(index, &[]).await {
+        let listed = match self.visit_once(index, &[], NEVER).await {
             Ok(_) => self.list_objects(index).await,
             Err(failure) => Err(failure),
         };
@@ -119,28 +130,28 @@ impl LinkActor {
             return Ok(Err(report));
         };
         let serial = meter.memory.identity.serial.clone();
-        let (mut client, _) = meter.client(port);
+        let (mut client, memory) = meter.client(port);
         let objects = client.object_list().await?;
+        if let Ok(objects) = &objects {
+            memory.objects = Objects::Known(objects.clone());
+        }
         Ok(objects.map(|objects| Scanned { serial, objects }))
     }
 
     /// Tests on a line that is closed for it. A refusal weighs as much as one in a poll.
     async fn test(&mut self, subject: &Subject) -> Result<(Probe, Option<Reading>), Report> {
-        let device = match subject {
-            Subject::Connection(_) => None,
-            Subject::Device { device, .. } => Some(device),
-        };
-        let index = device.and_then(|device| self.stations.iter().position(|it| it.device == *device));
+        let index = self.station_under_test(subject);
         if let Some(report) = index.and_then(|index| self.stations.get(index)?.lock_out()) {
             return Err(report);
         }
+        self.may_be_refused_once_more(subject)?;
         self.leave_current().await;
         self.close_port().await;
         let tested = match subject {
             Subject::Connection(connection) => (test_connection(connection).await, None),
-            Subject::Device { device, connection, values } => {
+            Subject::Device { device, connection, values, .. } => {
                 let values: Vec<&Value> = values.iter().collect();
-                test_device(device, connection, &self.counters, &values).await
+                test_device(device, connection, &self.shared.counters, &values).await
             }
         };
         if let Some(index) = index {
@@ -153,6 +164,21 @@ impl LinkActor {
             }
         }
         Ok(tested)
+    }
+
+    /// The station that is what the test is of; none where the test brings its own definition.
+    fn station_under_test(&self, subject: &Subject) -> Option<usize> {
+        let Subject::Device { device, .. } = subject else { return None };
+        self.stations.iter().position(|station| station.device == *device)
+    }
+
+    /// A meter counts refusals whoever meets them: those of its polls and those of tests with other definitions may
+    /// together not be more than it takes.
+    fn may_be_refused_once_more(&self, subject: &Subject) -> Result<(), Report> {
+        let Subject::Device { device, refusals, .. } = subject else { return Ok(()) };
+        let of_polls = self.stations.iter().filter(|station| station.device.server == device.server);
+        let of_polls = of_polls.map(Station::refusals).max().unwrap_or_default();
+        if of_polls.saturating_add(*refusals) < MAX_REFUSALS { Ok(()) } else { Err(too_many_refusals()) }
     }
 
     /// Whether a visit on request may be tried.
@@ -170,21 +196,27 @@ impl LinkActor {
         self.announce(&device, changes, Some(error)).await;
     }
 
-    fn set_activity(&mut self, device: Option<&Name>, group: Option<&Name>, activity: Activity) -> usize {
+    /// Has the polls go on, or not, as the rules say.
+    pub(super) fn apply_pauses(&mut self) {
         let now = wall_now();
-        let mut polls = 0;
-        for (index, station) in self.stations.iter().enumerate() {
-            if device.is_some_and(|device| station.device.name != *device) {
-                continue;
-            }
-            for (place, polled) in station.groups.iter().enumerate() {
-                if group.is_none_or(|group| polled.name == group.as_str()) {
-                    self.schedule.set_activity(index, place, activity, now);
-                    polls += 1;
-                }
+        let wanted: Vec<_> =
+            self.polls().map(|(place, poll)| (place, self.shared.pauses.activity(poll))).collect();
+        for ((station, group), activity) in wanted {
+            if self.schedule.activity(station, group) != activity {
+                self.schedule.set_activity(station, group, activity, now);
             }
         }
-        polls
+    }
+
+    /// All polls of the link, with their places in the schedule.
+    fn polls(&self) -> impl Iterator<Item = ((usize, usize), Poll<'_>)> {
+        let connection = self.connection.name.as_str();
+        self.stations.iter().enumerate().flat_map(move |(index, station)| {
+            let device = station.device.name.as_str();
+            let groups = station.groups.iter().enumerate();
+            groups
+                .map(move |(place, group)| ((index, place), Poll { connection, device, group: &group.name }))
+        })
     }
 
     async fn reconnect(&mut self, device: &Name) -> Result<(), Report> {
@@ -196,7 +228,7 @@ impl LinkActor {
         if let Some(station) = self.stations.get_mut(index) {
             // Files with secrets may say something else by now.
             let (device, connection) = (Arc::clone(&station.device), Arc::clone(&self.connection));
-            station.meter = Meter::new(device, connection, self.counters.clone());
+            station.meter = Meter::new(device, connection, self.shared.counters.clone());
             station.forgive();
         }
         self.say_status(index);
@@ -265,8 +297,11 @@ impl LinkActor {
                     station
                 }
                 None => {
-                    let meter =
-                        Meter::new(Arc::clone(&device), Arc::clone(&connection), self.counters.clone());
+                    let meter = Meter::new(
+                        Arc::clone(&device),
+                        Arc::clone(&connection),
+                        self.shared.counters.clone(),
+                    );
                     Station::new(device, meter, groups)
                 }
             });
@@ -275,6 +310,9 @@ impl LinkActor {
         self.heard = None;
         self.schedule = schedule;
         self.connection = connection;
+        self.apply_pauses();
+        // Units and scalers of values may be others now, and a device another meter.
+        self.stations.iter().for_each(|station| self.shared.recent.forget(station.device.name.as_str()));
         if has_moved {
             self.say_all();
         }

@@ -183,6 +183,12 @@ impl Station {
         if waits { self.status.last_error.clone() } else { None }
     }
 
+    /// Refusals in a row.
+    #[must_use]
+    pub const fn refusals(&self) -> u32 {
+        self.lock_out.failures()
+    }
+
     /// Why nobody may try the meter at all: one more refusal, and it may lock us out.
     #[must_use]
     pub fn lock_out(&self) -> Option<Report> {

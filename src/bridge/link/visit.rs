@@ -49,9 +49,15 @@ impl Found {
     /// Whether there is a value, or rows.
     #[must_use]
     pub fn is_good(&self) -> bool {
+        self.error().is_none()
+    }
+
+    /// Why there is neither.
+    #[must_use]
+    pub fn error(&self) -> Option<&Report> {
         match self {
-            Self::Value(reading) => reading.error.is_none(),
-            Self::Rows(rows) => rows.is_ok(),
+            Self::Value(reading) => reading.error.as_ref(),
+            Self::Rows(rows) => rows.as_ref().err(),
         }
     }
 }
@@ -76,6 +82,21 @@ pub struct Visited {
     pub broken: Option<ClientError>,
 }
 
+/// What a part of a visit came to.
+#[derive(Debug)]
+pub struct Part {
+    /// In the order of the values asked for; `None`: left for another part.
+    pub found: Vec<Option<Found>>,
+    /// What broke the visit off; what was not read by then bears this error.
+    pub broken: Option<ClientError>,
+}
+
+/// Whether somebody waits for the line. It is asked before each exchange.
+pub type MakeWay<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Of who has the line to himself.
+pub const NEVER: MakeWay<'static> = &|| false;
+
 /// Reads values of one meter.
 pub async fn read_values<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut MeterClient<'_, S>,
@@ -83,12 +104,26 @@ pub async fn read_values<S: AsyncRead + AsyncWrite + Unpin>(
     device: &Device,
     values: &[&Value],
 ) -> Visited {
-    let mut visit = Visit { client, memory, rules: time_rules(device), broken: None };
+    let Part { found, broken } = read_part(client, memory, device, values, NEVER).await;
+    Visited { found: found.into_iter().flatten().collect(), broken }
+}
+
+/// Reads values of one meter until somebody waits for the line. At least one value is read in any case, so that a
+/// visit comes to its end whoever else wants the line.
+pub async fn read_part<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    memory: &mut MeterMemory,
+    device: &Device,
+    values: &[&Value],
+    make_way: MakeWay<'_>,
+) -> Part {
+    let mut visit =
+        Visit { client, memory, rules: time_rules(device), make_way, has_read: false, broken: None };
     let mut found = visit.read(values).await;
     if visit.client.session().answers_are_unnumbered() && !values.is_empty() {
         visit.keep_what_is_proven(values, &mut found).await;
     }
-    Visited { found, broken: visit.broken }
+    Part { found, broken: visit.broken }
 }
 
 /// How the date-times of a device are understood.
@@ -116,6 +151,9 @@ struct Visit<'v, 'c, S> {
     client: &'v mut MeterClient<'c, S>,
     memory: &'v mut MeterMemory,
     rules: TimeRules,
+    make_way: MakeWay<'v>,
+    /// There was an exchange that brought a value.
+    has_read: bool,
     broken: Option<ClientError>,
 }
 
@@ -132,12 +170,25 @@ struct Planned<'a> {
     overrides: Overrides,
 }
 
+impl Planned<'_> {
+    /// Whether it takes more of the meter than its attributes.
+    fn takes_exchanges(&self) -> bool {
+        match self.plan.form {
+            Form::Rows | Form::CompactBuffer => true,
+            Form::Members => self.plan.extent == Extent::Open,
+            Form::Single { .. } => false,
+        }
+    }
+}
+
 /// Attributes to read, each once, and their answers.
 #[derive(Default)]
 struct Attributes {
     index: HashMap<(ClassId, Obis, i8), usize>,
     requests: Vec<AttributeRequest>,
     answers: Vec<Result<Data, Report>>,
+    /// How many answers it takes for the first value.
+    first: Option<usize>,
 }
 
 impl Attributes {
@@ -151,10 +202,19 @@ impl Attributes {
     fn answer(&self, class: ClassId, obis: Obis, id: i8) -> Option<&Result<Data, Report>> {
         self.answers.get(*self.index.get(&(class, obis, id))?)
     }
+
+    /// Whether everything that was asked of an object has been answered.
+    fn are_complete_for(&self, item: &Planned<'_>) -> bool {
+        let mut ids = item.plan.attributes.iter().copied().chain(item.plan.scaler_unit);
+        ids.all(|id| {
+            let asked = self.index.get(&(item.class, item.obis, id));
+            asked.is_none_or(|&index| index < self.answers.len())
+        })
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
-    async fn read(&mut self, values: &[&Value]) -> Vec<Found> {
+    async fn read(&mut self, values: &[&Value]) -> Vec<Option<Found>> {
         if values.iter().any(|value| needs_objects(value)) {
             self.read_objects().await;
         }
@@ -164,23 +224,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         let mut found = Vec::with_capacity(planned.len());
         for item in planned {
             found.push(match item {
-                Err(refused) => Found::Value(refused),
-                Ok(planned) if planned.plan.form == Form::Rows => Found::Rows(self.rows(&planned).await),
-                Ok(planned) => Found::Value(Box::new(self.value(&planned, &attributes).await)),
+                Err(refused) => Some(Found::Value(refused)),
+                Ok(planned) if planned.takes_exchanges() && self.makes_way() => None,
+                Ok(planned) if planned.plan.form == Form::Rows => {
+                    let rows = self.rows(&planned).await;
+                    self.has_read = true;
+                    Some(Found::Rows(rows))
+                }
+                Ok(planned) if attributes.are_complete_for(&planned) => {
+                    let value = self.value(&planned, &attributes).await;
+                    self.has_read = true;
+                    Some(Found::Value(Box::new(value)))
+                }
+                Ok(_) => None,
             });
         }
         found
     }
 
     /// Where answers bear no number, all that was read stands or falls with the proof at the end.
-    async fn keep_what_is_proven(&mut self, values: &[&Value], found: &mut Vec<Found>) {
+    async fn keep_what_is_proven(&mut self, values: &[&Value], found: &mut Vec<Option<Found>>) {
         if self.broken.is_none() {
             self.broken = self.client.prove_in_step().await.err();
         }
         let Some(error) = &self.broken else { return };
         let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
-        *found = none_of(&values, &error.report());
+        *found = none_of(&values, &error.report()).into_iter().map(Some).collect();
         *self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
+    }
+
+    fn makes_way(&self) -> bool {
+        self.has_read && self.broken.is_none() && (self.make_way)()
     }
 
     fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {
@@ -255,10 +329,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             if let Some(id) = item.plan.scaler_unit.filter(|_| !is_known && !item.overrides.are_complete()) {
                 attributes.ask(item.class, item.obis, id);
             }
+            attributes.first.get_or_insert(attributes.requests.len());
         }
         let requests = attributes.requests.clone();
-        let lists = &mut self.memory.lists;
-        if let Err(error) = self.client.read_attributes(requests, lists, &mut attributes.answers).await {
+        let (lists, answers) = (&mut self.memory.lists, &mut attributes.answers);
+        let (make_way, first) = (self.make_way, attributes.first.unwrap_or_default());
+        let go_on = |answers: usize| answers < first || !make_way();
+        if let Err(error) = self.client.read_attributes_while(requests, lists, answers, go_on).await {
             attributes.answers.resize(attributes.requests.len(), Err(error.report()));
             self.broken = Some(error);
         }

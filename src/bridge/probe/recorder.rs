@@ -77,6 +77,18 @@ pub enum StepStatus {
     Skipped,
 }
 
+impl StepStatus {
+    /// As published.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// One step of a test.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::{Keeper, Rejected, unknown_revision};
+use crate::bridge::config::destinations::not_from_afar;
 use crate::bridge::config::diff::{Action, PlanStep};
 use crate::bridge::config::history::Origin;
 use crate::bridge::config::model::Config;
-use crate::bridge::config::redact::{foreign_references, keep_secrets};
+use crate::bridge::config::redact::keep_secrets;
 use crate::bridge::config::rewrite::{Rewritten, rewrite};
 use crate::bridge::config::tree::Format;
 use crate::bridge::config::{Loaded, Path, Problem, Problems, environment, load_text, load_tree, patch};
@@ -62,11 +63,11 @@ impl Keeper {
         let current = self.hub.current().config;
         let source = current.source();
         let candidate = match what {
-            What::Config(tree) => self.of_tree(tree, &current, origin)?,
+            What::Config(tree) => self.of_tree(tree.clone(), &current, origin, &tree)?,
             What::Patch(change) => {
                 let mut tree = source.expose().clone();
                 patch::apply(&mut tree, &change).map_err(|problem| Problems(vec![problem]))?;
-                self.of_tree(tree, &current, origin)?
+                self.of_tree(tree, &current, origin, &change)?
             }
             What::Text(text) => of_text(text, self.format, source.directory())?,
             What::Former(revision) => {
@@ -84,12 +85,22 @@ impl Keeper {
         Ok(candidate)
     }
 
-    fn of_tree(&self, mut tree: Value, current: &Config, origin: Origin) -> Result<Candidate, Problems> {
+    /// `request` is what its sender wrote.
+    fn of_tree(
+        &self,
+        mut tree: Value,
+        current: &Config,
+        origin: Origin,
+        request: &Value,
+    ) -> Result<Candidate, Problems> {
         let source = current.source();
         keep_secrets(&mut tree, source.expose());
         let Loaded { config, mut warnings } = load_tree(tree, source.directory())?;
         // The owner of the socket can read all files anyway.
-        let foreign = if origin == Origin::Mqtt { foreign_references(&config, current) } else { Vec::new() };
+        let foreign = match origin {
+            Origin::Mqtt => not_from_afar(&config, current, request),
+            _ => Vec::new(),
+        };
         if !foreign.is_empty() {
             return Err(Problems(foreign));
         }

@@ -289,8 +289,11 @@ impl Keeper {
         }
     }
 
-    /// Before a change from elsewhere: what stands in the file goes first.
-    async fn catch_up(&mut self) -> Result<(), Rejected> {
+    /// Takes over what stands in the file by now: it goes before changes from elsewhere.
+    ///
+    /// # Errors
+    /// `REVISION_CONFLICT` where that cannot be.
+    pub async fn catch_up(&mut self) -> Result<(), Rejected> {
         if self.file.as_ref().is_some_and(ConfigFile::has_changed) {
             self.reload_file().await;
         }

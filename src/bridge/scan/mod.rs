@@ -20,7 +20,7 @@ use crate::cosem::object_list::{AccessRights, AttributeAccess, MethodAccess, Obj
 use crate::error::Report;
 
 /// Objects whose values are read before the next are asked for.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 
 /// Whether a scan reads values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub async fn scan<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(list) => list,
         Err(refused) => return Ok(Err(refused)),
     };
-    let mut found = Scan { objects: list.objects.iter().map(scanned).collect(), error: None };
+    let mut found = Scan::of(&list);
     memory.objects = Objects::Known(list.clone());
     if extent == Extent::Values {
         read_all(client, memory, device, &list, &mut found).await;
@@ -141,22 +141,57 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     list: &ObjectList,
     found: &mut Scan,
 ) {
-    for (objects, scanned) in list.objects.chunks(AT_ONCE).zip(found.objects.chunks_mut(AT_ONCE)) {
-        let (places, values): (Vec<_>, Vec<_>) = objects
-            .iter()
-            .enumerate()
-            .filter_map(|(place, object)| Some((place, value_of(object, device)?)))
-            .unzip();
-        let wanted: Vec<&Value> = values.iter().collect();
+    let Scan { objects, error } = found;
+    for part in parts(objects, list, device) {
+        let wanted: Vec<&Value> = part.values.iter().collect();
         let visited = read_values(client, memory, device, &wanted).await;
-        for (place, reading) in places.into_iter().zip(visited.found) {
-            if let (Some(object), Found::Value(reading)) = (scanned.get_mut(place), reading) {
+        part.fill(visited.found);
+        if let Some(broken) = visited.broken {
+            *error = Some(broken.report());
+            return;
+        }
+    }
+}
+
+/// A few objects of a scan, and what is to be read of them.
+#[derive(Debug)]
+pub struct Part<'s> {
+    /// What is to be read.
+    pub values: Vec<Value>,
+    /// The object of each value.
+    places: Vec<usize>,
+    objects: &'s mut [ScannedObject],
+}
+
+impl Scan {
+    /// A scan that has read no values.
+    #[must_use]
+    pub fn of(list: &ObjectList) -> Self {
+        Self { objects: list.objects.iter().map(scanned).collect(), error: None }
+    }
+}
+
+/// The objects of a scan and of the list it was made of, a few at a time.
+pub fn parts<'s>(
+    objects: &'s mut [ScannedObject],
+    list: &'s ObjectList,
+    device: &'s Device,
+) -> impl Iterator<Item = Part<'s>> {
+    list.objects.chunks(AT_ONCE).zip(objects.chunks_mut(AT_ONCE)).map(move |(listed, objects)| {
+        let wanted = listed.iter().enumerate();
+        let wanted = wanted.filter_map(|(place, object)| Some((place, value_of(object, device)?)));
+        let (places, values) = wanted.unzip();
+        Part { values, places, objects }
+    })
+}
+
+impl Part<'_> {
+    /// Takes over what was found, in the order of the values.
+    pub fn fill(self, found: Vec<Found>) {
+        for (place, reading) in self.places.into_iter().zip(found) {
+            if let (Some(object), Found::Value(reading)) = (self.objects.get_mut(place), reading) {
                 object.reading = Some(*reading);
             }
-        }
-        if let Some(error) = visited.broken {
-            found.error = Some(error.report());
-            return;
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct Group {
     pub offset: Option<Period>,
     /// Names of the devices for values that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "Names::serialize_as_list")]
     pub devices: Option<Names>,
     /// Free texts that go with what is published.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -166,6 +166,17 @@ pub(super) async fn history(plane: &ControlPlane, ask: &Ask) -> Result<Answer, R
     }))
 }
 
+/// Whether the configuration on disk is one to start with.
+pub(super) async fn may_start_anew(plane: &ControlPlane, ask: &Ask) -> Result<(), Report> {
+    match keeper(plane, ask).await?.catch_up().await {
+        Ok(()) => Ok(()),
+        Err(Rejected::Report(report)) => Err(report),
+        Err(Rejected::Problems(_)) => {
+            Err(Report::new(Code::ConfigInvalid, Layer::Config, "the configuration on disk is not valid"))
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Numbered {

@@ -3,8 +3,8 @@
 mod config;
 mod device;
 mod job;
-mod log_level;
-pub(super) mod poll;
+pub(super) mod log_level;
+mod poll;
 mod profile;
 mod read;
 pub(super) mod test;
@@ -125,7 +125,7 @@ pub(super) async fn run(plane: &Arc<ControlPlane>, verb: Verb, ask: Ask) -> Ran 
         Verb::JobList => answered(job::list(plane, &ask)),
         Verb::JobCancel => answered(job::cancel(plane, &ask)),
         Verb::LogLevel => answered(log_level::set(plane, &ask)),
-        Verb::Restart => restart(plane, &ask),
+        Verb::Restart => restart(plane, &ask).await,
         Verb::HealthCheck => answered(health_check(plane, &ask)),
     }
 }
@@ -139,8 +139,12 @@ fn health_check(plane: &ControlPlane, ask: &Ask) -> Result<Answer, Report> {
     Ok(Answer::ok(&plane.hub.health()))
 }
 
-fn restart(plane: &ControlPlane, ask: &Ask) -> Ran {
+async fn restart(plane: &ControlPlane, ask: &Ask) -> Ran {
     if let Err(report) = ask.request.arguments::<Nothing>() {
+        return report.into();
+    }
+    // Whoever cannot start again had better go on.
+    if let Err(report) = config::may_start_anew(plane, ask).await {
         return report.into();
     }
     let restart = Arc::clone(&plane.restart);

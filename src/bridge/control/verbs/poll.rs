@@ -1,7 +1,6 @@
 //! `poll/…`: polls suspended and resumed, of a device, a group or a connection, for a while or until further notice.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use crate::bridge::control::dispatch::{Ask, ControlPlane};
 use crate::bridge::control::request::invalid;
 use crate::bridge::hub::Hub;
 use crate::bridge::link::order::Order;
+use crate::bridge::pauses::Subject;
 use crate::bridge::schedule::Activity;
 use crate::bridge::time::rfc3339;
 use crate::error::{Code, Layer, Report};
@@ -24,18 +24,6 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Time for a link to take note of a pause that ends by itself.
 const RESUME_TIME: Duration = Duration::from_secs(3600);
-
-/// Pauses that end by themselves: the last order for each subject counts.
-#[derive(Debug, Default)]
-pub(in crate::bridge::control) struct Pauses(Arc<Mutex<HashMap<Subject, u64>>>);
-
-/// What is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Subject {
-    Device(Name),
-    Group(Name),
-    Connection(Name),
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,28 +65,25 @@ async fn set(plane: &ControlPlane, ask: &Ask, activity: Activity) -> Result<Answ
         }
         (_, time) => time.map(|Period(time)| time),
     };
-    let polls = order(&plane.hub, &subject, activity, ask.deadline).await?;
-    let number = plane.pauses.note(&subject);
+    let links = links(&plane.hub.current().config, &subject)?;
+    let number = plane.hub.links.shared().pauses.set(&subject, activity);
+    // A pause ends in time even where a link is slow to take note of its begin.
     if let Some(time) = pause {
-        resume_after(Arc::clone(&plane.hub), &plane.pauses, subject, number, time);
+        tokio::spawn(end_after(Arc::clone(&plane.hub), subject.clone(), number, time));
     }
+    let polls = tell(&plane.hub, &links, &subject, ask.deadline).await?;
     let until = pause.and_then(|time| Timestamp::now().checked_add(time).ok()).map(rfc3339);
     Ok(Answer::ok(&Done { polls, until }))
 }
 
-/// Tells the links concerned; the number of polls that this concerns.
-async fn order(hub: &Hub, subject: &Subject, activity: Activity, deadline: Instant) -> Result<usize, Report> {
-    let config = hub.current().config;
+/// Tells the links concerned that there is another rule; the number of polls that it concerns.
+async fn tell(hub: &Hub, links: &[Name], subject: &Subject, deadline: Instant) -> Result<usize, Report> {
     let mut polls = 0;
-    for link in links(&config, subject)? {
+    for link in links {
         // A connection that is not enabled polls nothing anyway.
-        let Some(orders) = hub.links.orders(&link) else { continue };
-        let (device, group) = match subject {
-            Subject::Device(device) => (Some(device.clone()), None),
-            Subject::Group(group) => (None, Some(group.clone())),
-            Subject::Connection(_) => (None, None),
-        };
-        polls += orders.ask(deadline, |ask| Order::SetActivity { device, group, activity, ask }).await?;
+        let Some(orders) = hub.links.orders(link) else { continue };
+        let about = subject.clone();
+        polls += orders.ask(deadline, |ask| Order::ApplyPauses { about, ask }).await?;
     }
     Ok(polls)
 }
@@ -129,26 +114,14 @@ fn links(config: &Config, subject: &Subject) -> Result<Vec<Name>, Report> {
     }
 }
 
-impl Pauses {
-    /// Notes an order for a subject; earlier ones do not end by themselves any more.
-    fn note(&self, subject: &Subject) -> u64 {
-        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = numbers.entry(subject.clone()).or_default();
-        *number += 1;
-        *number
+async fn end_after(hub: Arc<Hub>, subject: Subject, number: u64, time: Duration) {
+    tokio::time::sleep(time).await;
+    if !hub.links.shared().pauses.end(number) {
+        return;
     }
-}
-
-fn resume_after(hub: Arc<Hub>, pauses: &Pauses, subject: Subject, number: u64, time: Duration) {
-    let numbers = Arc::clone(&pauses.0);
-    tokio::spawn(async move {
-        tokio::time::sleep(time).await;
-        let latest = numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&subject).copied();
-        if latest != Some(number) {
-            return;
-        }
-        if let Err(report) = order(&hub, &subject, Activity::Active, Instant::now() + RESUME_TIME).await {
-            tracing::warn!(?subject, %report, "a pause that has ended cannot be lifted");
-        }
-    });
+    // What is gone meanwhile has no links to tell.
+    let Ok(links) = links(&hub.current().config, &subject) else { return };
+    if let Err(report) = tell(&hub, &links, &subject, Instant::now() + RESUME_TIME).await {
+        tracing::warn!(?subject, %report, "a link does not take note of the end of a pause");
+    }
 }

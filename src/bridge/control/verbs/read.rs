@@ -1,6 +1,6 @@
 //! `read`: values of a device, or the snapshots of a group, now. Nothing of it is published but the answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,17 @@ use crate::bridge::config::Name;
 use crate::bridge::config::forms::Attributes;
 use crate::bridge::config::model::{Config, Device, Group, Selection, Value};
 use crate::bridge::config::object::{ClassRef, ObisText, TimePoint};
-use crate::bridge::config::quantity::Integer;
+use crate::bridge::config::quantity::{Integer, Period};
 use crate::bridge::control::answer::Answer;
 use crate::bridge::control::dispatch::{Ask, ControlPlane};
 use crate::bridge::control::request::invalid;
 use crate::bridge::hub::{Current, Hub};
 use crate::bridge::link::order::{Answers, Order, Orders};
-use crate::bridge::link::visit::{Found, identity, none_of};
+use crate::bridge::link::visit::{Found, none_of};
 use crate::bridge::links::not_running;
-use crate::bridge::on_demand::ObjectWanted;
-use crate::bridge::reading::profile_rows::{Mode, ProfileRows};
+use crate::bridge::on_demand::{ObjectWanted, payload};
 use crate::bridge::reading::snapshot::{Cycle, Item, ProfileEntry, Snapshot};
-use crate::bridge::reading::value::{Reading, SCHEMA_VERSION, Source, ValuePayload};
+use crate::bridge::reading::value::Source;
 use crate::error::{Code, Layer, Report};
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +29,7 @@ struct Arguments {
     device: Option<Name>,
     objects: Option<Vec<Object>>,
     group: Option<Name>,
+    max_age: Option<Period>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,12 +49,14 @@ const MOST_OBJECTS: usize = 500;
 
 /// `read`.
 pub(super) async fn read(plane: &ControlPlane, ask: &Ask) -> Result<Answer, Report> {
-    let Arguments { device, objects, group } = ask.request.arguments()?;
+    let Arguments { device, objects, group, max_age } = ask.request.arguments()?;
+    let max_age = max_age.map(|Period(age)| age);
     let current = plane.hub.current();
     match (device, objects, group) {
         (Some(device), Some(objects), None) => {
-            objects_of(&plane.hub, &current, &device, &objects, ask.deadline).await
+            objects_of(&plane.hub, &current, &device, &objects, max_age, ask.deadline).await
         }
+        (_, None, Some(_)) if max_age.is_some() => Err(invalid("max_age: it goes with objects alone")),
         (device, None, Some(group)) => {
             snapshots_of(&plane.hub, &current, &group, device.as_ref(), ask.deadline).await
         }
@@ -67,6 +69,7 @@ async fn objects_of(
     current: &Current,
     name: &Name,
     objects: &[Object],
+    max_age: Option<Duration>,
     deadline: Instant,
 ) -> Result<Answer, Report> {
     #[derive(Serialize)]
@@ -82,67 +85,36 @@ async fn objects_of(
         .enumerate()
         .map(|(index, object)| Ok(object.wanted(index)?.value(&current.config, device)))
         .collect::<Result<Vec<Value>, Report>>()?;
-    let answers = read_now(hub, &current.config, device, values.clone(), deadline).await?;
-    let source = Source {
-        gateway: current.outlet.gateway(),
-        device: name.as_str(),
-        serial: answers.serial.as_deref(),
+    let kept = |value: &Value| {
+        let kept = max_age.and_then(|age| hub.links.shared().recent.of(name.as_str(), value, age))?;
+        let reading = Box::new(kept.reading.stale());
+        Some((Found::Value(reading), kept.ts, kept.poll_ms))
     };
+    let mut found: Vec<Option<(Found, Timestamp, u64)>> = values.iter().map(kept).collect();
+    let wanted: Vec<Value> = values
+        .iter()
+        .zip(&found)
+        .filter(|(_, kept)| kept.is_none())
+        .map(|(value, _)| value.clone())
+        .collect();
+    let mut serial = device.identity.serial.clone();
+    if !wanted.is_empty() {
+        let answers = read_now(hub, &current.config, device, wanted, deadline).await?;
+        serial = answers.serial.or(serial);
+        let places = found.iter_mut().filter(|kept| kept.is_none());
+        for (place, answer) in places.zip(answers.found) {
+            *place = Some((answer, answers.ts, answers.duration_ms));
+        }
+    }
+    let source =
+        Source { gateway: current.outlet.gateway(), device: name.as_str(), serial: serial.as_deref() };
     let mut failures = Failures::default();
     let mut written = Vec::with_capacity(values.len());
-    for (value, found) in values.iter().zip(&answers.found) {
-        failures.note(found);
-        written.push(write(source, value, found, answers.ts, answers.duration_ms)?);
+    for (value, (found, ts, poll_ms)) in values.iter().zip(found.into_iter().flatten()) {
+        failures.note(&found);
+        written.push(payload(source, value, &found, ts, poll_ms)?);
     }
     Ok(failures.answer(&Values { values: written }))
-}
-
-/// A value as it is published; rows as one batch; of rows that could not be read, a value that says so.
-pub(super) fn write(
-    source: Source<'_>,
-    value: &Value,
-    found: &Found,
-    ts: Timestamp,
-    poll_ms: u64,
-) -> Result<Box<RawValue>, Report> {
-    let written = match found {
-        Found::Value(reading) => {
-            to_raw_value(&ValuePayload { v: SCHEMA_VERSION, source, reading, ts, seq: None, poll_ms })
-        }
-        Found::Rows(Ok(found)) => {
-            let rows = &found.rows;
-            to_raw_value(&ProfileRows {
-                v: SCHEMA_VERSION,
-                source,
-                group: None,
-                profile: value.name.as_str(),
-                obis: value.obis.or(found.obis),
-                read_id: "read",
-                batch: 0,
-                last: true,
-                mode: Mode::Live,
-                capture_period_s: found.capture_period,
-                time_column: rows.columns.time_column(),
-                columns: rows.columns.published(),
-                rows: &rows.rows,
-                gaps: &[],
-                ts,
-                seq: 0,
-            })
-        }
-        Found::Rows(Err(error)) => {
-            let reading = Reading::bad(identity(value, value.class), error.clone());
-            to_raw_value(&ValuePayload {
-                v: SCHEMA_VERSION,
-                source,
-                reading: &reading,
-                ts,
-                seq: None,
-                poll_ms,
-            })
-        }
-    };
-    written.map_err(|error| Report::new(Code::Internal, Layer::Internal, error.to_string()))
 }
 
 async fn snapshots_of(
@@ -286,11 +258,7 @@ struct Failures {
 
 impl Failures {
     fn note(&mut self, found: &Found) {
-        let error = match found {
-            Found::Value(reading) => reading.error.as_ref(),
-            Found::Rows(rows) => rows.as_ref().err(),
-        };
-        match error {
+        match found.error() {
             None => self.some_good = true,
             Some(error) => {
                 self.first.get_or_insert_with(|| error.clone());

@@ -3,7 +3,7 @@
 //! A test takes its place in the queue of the link that owns the line, and leaves polls alone before and after.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,10 @@ use serde_json::Value as Tree;
 use serde_json::value::RawValue;
 
 use super::read::{snapshot, unknown};
-use crate::bridge::backoff::{MAX_REFUSALS, is_refusal};
-use crate::bridge::config::model::{Config, Connection, Device, Group, Value};
-use crate::bridge::config::redact::{foreign_references, keep_secrets};
+use crate::bridge::backoff::{MAX_REFUSALS, is_refusal, too_many_refusals};
+use crate::bridge::config::destinations::not_from_afar;
+use crate::bridge::config::model::{Config, Connection, Device, Group, Link, Value};
+use crate::bridge::config::redact::keep_secrets;
 use crate::bridge::config::{Name, Problem, Problems, load_tree};
 use crate::bridge::control::answer::Answer;
 use crate::bridge::control::dispatch::{Ask, Caller, ControlPlane};
@@ -128,21 +129,40 @@ async fn run_device(
     values: Vec<Value>,
 ) -> Result<(Probe, Option<Reading>), Report> {
     let connection = config.connection_of(device).ok_or_else(|| unknown("connection", &device.connection))?;
+    let is_in_force = in_force.devices.get(&device.name) == Some(device)
+        && in_force.connection_of(device) == Some(connection);
+    let meter = format!("{:?} {:?}", place(&connection.link), device.server);
+    // What is in force is counted with its polls.
+    let trial = if is_in_force { None } else { Some(plane.budget.begin(&meter)?) };
     let subject = Subject::Device {
         device: Arc::new(device.clone()),
         connection: Arc::new(connection.clone()),
         values,
+        refusals: trial.as_ref().map_or(0, |trial| trial.refusals),
     };
-    let is_in_force = in_force.devices.get(&device.name) == Some(device);
-    let meter = format!("{:?} {:?}", connection.link, device.server);
-    if !is_in_force {
-        plane.budget.may_try(&meter)?;
-    }
     let tested = run(plane, ask, in_force, connection, subject).await?;
-    if !is_in_force {
-        plane.budget.note(&meter, tested.0.error());
+    if let Some(trial) = trial {
+        trial.end(tested.0.error());
     }
     Ok(tested)
+}
+
+/// Where a line leads, whatever its settings: two connections to one place are one line.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    Tcp(&'a str, u16),
+    Udp(&'a str, u16),
+    Listen(std::net::SocketAddr),
+    Serial(&'a std::path::Path),
+}
+
+fn place(link: &Link) -> Place<'_> {
+    match link {
+        Link::Tcp(tcp) => Place::Tcp(tcp.host.as_str(), tcp.port),
+        Link::Udp(udp) => Place::Udp(udp.host.as_str(), udp.port),
+        Link::Listen(listen) => Place::Listen(listen.address),
+        Link::Serial(serial) => Place::Serial(&serial.device),
+    }
 }
 
 /// Runs a test where the line's owner says when; at once where nobody owns it.
@@ -153,16 +173,16 @@ async fn run(
     connection: &Connection,
     subject: Subject,
 ) -> Result<(Probe, Option<Reading>), Report> {
-    let owner = in_force.connections.values().find(|other| other.link == connection.link);
+    let owner = in_force.connections.values().find(|other| place(&other.link) == place(&connection.link));
     if let Some(orders) = owner.and_then(|owner| plane.hub.links.orders(&owner.name)) {
         return orders.ask(ask.deadline, |ask| Order::Test { subject, ask }).await;
     }
     let testing = async {
         match &subject {
             Subject::Connection(connection) => (test_connection(connection).await, None),
-            Subject::Device { device, connection, values } => {
+            Subject::Device { device, connection, values, .. } => {
                 let values: Vec<&Value> = values.iter().collect();
-                test_device(device, connection, plane.hub.links.counters(), &values).await
+                test_device(device, connection, &plane.hub.links.shared().counters, &values).await
             }
         }
     };
@@ -263,7 +283,7 @@ impl Defined {
         keep_secrets(&mut self.tree, source.expose());
         let loaded = load_tree(self.tree, source.directory()).and_then(|loaded| {
             let foreign = match ask.caller {
-                Caller::Mqtt => foreign_references(&loaded.config, in_force),
+                Caller::Mqtt => not_from_afar(&loaded.config, in_force, &ask.request.arguments),
                 Caller::Socket => Vec::new(),
             };
             if foreign.is_empty() { Ok(loaded) } else { Err(Problems(foreign)) }
@@ -293,37 +313,44 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
 /// Most meters that are remembered.
 const MOST_METERS: usize = 256;
 
+/// A test that may be refused: it counts as refused until it is known to be something else, so that tests at the
+/// same time, or broken off, are counted too.
+struct Trial<'b> {
+    budget: &'b Budget,
+    meter: String,
+    /// Refusals before it.
+    refusals: u32,
+}
+
 impl Budget {
-    fn may_try(&self, meter: &str) -> Result<(), Report> {
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn begin(&self, meter: &str) -> Result<Trial<'_>, Report> {
+        let mut refusals = self.lock();
         refusals.retain(|_, (_, since)| since.elapsed() < FORGIVEN_AFTER);
-        match refusals.get(meter) {
-            Some((count, _)) if *count >= MAX_REFUSALS => {
-                let message = format!(
-                    "{MAX_REFUSALS} tests were refused by this meter within an hour: no more, or it may lock"
-                );
-                Err(Report::new(Code::NotAllowed, Layer::Control, message)
-                    .with_hint("wait an hour, and make sure of password and keys meanwhile"))
-            }
-            _ => Ok(()),
+        let before = refusals.get(meter).map_or(0, |(count, _)| *count);
+        // Forgetting one of them would be worse than refusing a test.
+        if before >= MAX_REFUSALS || refusals.len() >= MOST_METERS && before == 0 {
+            return Err(too_many_refusals());
         }
+        refusals.insert(meter.to_owned(), (before + 1, Instant::now()));
+        Ok(Trial { budget: self, meter: meter.to_owned(), refusals: before })
     }
 
-    fn note(&self, meter: &str, error: Option<&Report>) {
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (u32, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trial<'_> {
+    fn end(self, error: Option<&Report>) {
+        let mut refusals = self.budget.lock();
         match error {
-            None => drop(refusals.remove(meter)),
-            Some(error) if is_refusal(error.code, error.dlms) => {
-                if refusals.len() >= MOST_METERS && !refusals.contains_key(meter) {
-                    let oldest = refusals.iter().min_by_key(|(_, (_, since))| *since);
-                    if let Some(oldest) = oldest.map(|(meter, _)| meter.clone()) {
-                        refusals.remove(&oldest);
-                    }
-                }
-                let entry = refusals.entry(meter.to_owned()).or_insert((0, Instant::now()));
-                *entry = (entry.0 + 1, Instant::now());
-            }
-            Some(_) => {}
+            // The meter has been told the right thing: it counts from the beginning.
+            None => drop(refusals.remove(&self.meter)),
+            Some(error) if is_refusal(error.code, error.dlms) => {}
+            Some(_) => match refusals.get_mut(&self.meter) {
+                Some((count, _)) if *count > 1 => *count -= 1,
+                _ => drop(refusals.remove(&self.meter)),
+            },
         }
     }
 }
@@ -338,13 +365,15 @@ mod tests {
         let refusal = Report::new(Code::AuthHls, Layer::Hls, "m");
         let silence = Report::new(Code::Timeout, Layer::Hdlc, "m");
         for _ in 0..MAX_REFUSALS {
-            budget.may_try("a").unwrap();
-            budget.note("a", Some(&silence));
-            budget.note("a", Some(&refusal));
+            budget.begin("a").unwrap().end(Some(&silence));
+            budget.begin("a").unwrap().end(Some(&refusal));
         }
-        assert_eq!(budget.may_try("a").unwrap_err().code, Code::NotAllowed);
-        budget.may_try("b").unwrap();
-        budget.note("a", None);
-        budget.may_try("a").unwrap();
+        assert_eq!(budget.begin("a").err().unwrap().code, Code::NotAllowed);
+        budget.begin("b").unwrap().end(None);
+        assert!(budget.lock().len() == 1, "what went well is not remembered");
+        let at_once: Vec<_> = (0..MAX_REFUSALS).map(|_| budget.begin("c").unwrap()).collect();
+        assert!(budget.begin("c").is_err(), "tests under way count");
+        at_once.into_iter().for_each(|trial| trial.end(Some(&silence)));
+        assert_eq!(budget.begin("c").unwrap().refusals, 0);
     }
 }
