@@ -99,7 +99,12 @@ async fn objects_of(
         .collect();
     let mut serial = device.identity.serial.clone();
     if !wanted.is_empty() {
-        let answers = read_now(hub, &current.config, device, wanted, deadline).await?;
+        let answers = match read_now(hub, &current.config, device, wanted.clone(), deadline).await {
+            Ok(answers) => answers,
+            // What is known is not withheld because the rest is not to be had.
+            Err(report) if found.iter().any(Option::is_some) => Answers::nothing(none_of(&wanted, &report)),
+            Err(report) => return Err(report),
+        };
         serial = answers.serial.or(serial);
         let places = found.iter_mut().filter(|kept| kept.is_none());
         for (place, answer) in places.zip(answers.found) {
