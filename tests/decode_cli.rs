@@ -100,3 +100,16 @@ fn passwords_only_on_demand() {
     assert_eq!(cut.code, Some(1));
     assert!(!cut.stdout.contains("313233"), "{}", cut.stdout);
 }
+
+#[test]
+fn nobody_reads_what_is_printed() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dlms2mqtt"));
+    command.args(["decode", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("runs");
+    drop((child.stdout.take(), child.stderr.take()));
+    child.stdin.take().expect("piped").write_all(b"opened port\nC401C100 07\n").expect("it listens");
+    assert_eq!(child.wait().expect("ends").code(), Some(1), "the code of a failure, not of a panic");
+}

@@ -10,7 +10,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::CommandError;
-use super::results::printed;
+use super::results::{printed, say};
 use crate::dissect::{Dissection, Secrets, Settings, dissect_bytes, dissect_text};
 use crate::error::{Code, Layer, Report};
 use crate::security::{Key, SystemTitle};
@@ -59,7 +59,7 @@ impl fmt::Debug for Secret {
 pub(super) fn run(args: &DecodeArgs) -> Result<(), CommandError> {
     let dissection = dissect(args, &mut io::stdin().lock())?;
     for ignored in &dissection.ignored {
-        eprintln!("line {} ignored, {}: {}", ignored.line, ignored.reason, ignored.text);
+        say(format_args!("line {} ignored, {}: {}", ignored.line, ignored.reason, ignored.text));
     }
     if dissection.frames.is_empty() {
         return Err(CommandError::Usage("no bytes in hexadecimal found".to_owned()));

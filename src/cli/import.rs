@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::CommandError;
-use super::results::print_line;
+use super::results::{print_line, say};
 use crate::bridge::config::tree::Format;
 use crate::bridge::config::{Name, load_text};
 use crate::bridge::import::{Imported, SecretFile, rutx09};
@@ -62,12 +62,12 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), CommandError> {
     let yaml = imported.yaml().map_err(|error| CommandError::Fault(error.into()))?;
     let directory = args.output.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
     if let Err(problems) = load_text(&yaml, Format::Yaml, &directory) {
-        problems.0.iter().for_each(|problem| eprintln!("{problem}"));
+        problems.0.iter().for_each(say);
         return Err(CommandError::Configuration);
     }
     write(args, &imported, &yaml, &directory)?;
     for note in &imported.notes {
-        eprintln!("{note}");
+        say(note);
     }
     Ok(())
 }

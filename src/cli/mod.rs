@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     let log_level = match cli.logging.start(usual) {
         Ok(log_level) => log_level,
         Err(error) => {
-            eprintln!("dlms2mqtt: {error}");
+            results::say(format_args!("dlms2mqtt: {error}"));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -167,15 +167,15 @@ fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
         Ok(()) => EXIT_OK,
         Err(CommandError::Configuration) => EXIT_USAGE,
         Err(CommandError::Usage(message)) => {
-            eprintln!("dlms2mqtt: {message}");
+            results::say(format_args!("dlms2mqtt: {message}"));
             EXIT_USAGE
         }
         Err(CommandError::Failed(report)) => {
-            eprintln!("dlms2mqtt: {report}\n  hint: {}", report.hint);
+            results::say(format_args!("dlms2mqtt: {report}\n  hint: {}", report.hint));
             EXIT_FAILURE
         }
         Err(CommandError::Fault(error)) => {
-            eprintln!("dlms2mqtt: {error:#}");
+            results::say(format_args!("dlms2mqtt: {error:#}"));
             EXIT_SOFTWARE
         }
     })
@@ -186,11 +186,11 @@ impl ConfigArgs {
     fn load(&self) -> Result<Config, CommandError> {
         match load_file(&self.config) {
             Ok(loaded) => {
-                loaded.warnings.iter().for_each(|problem| eprintln!("{problem}"));
+                loaded.warnings.iter().for_each(results::say);
                 Ok(loaded.config)
             }
             Err(problems) => {
-                problems.0.iter().for_each(|problem| eprintln!("{problem}"));
+                problems.0.iter().for_each(results::say);
                 Err(CommandError::Configuration)
             }
         }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 
 use super::CommandError;
+use super::results::say;
 use crate::bridge::config::model::{Config, Connection, Device};
 use crate::bridge::link::counters::Counters;
 use crate::bridge::link::meter::{Meter, is_protected};
@@ -87,6 +88,6 @@ pub(super) fn unknown(kind: &str, name: &str) -> Report {
 /// Says what is done, to a person who waits.
 pub(super) fn progress(step: &str) {
     if stderr().is_terminal() {
-        eprintln!("{step} …");
+        say(format_args!("{step} …"));
     }
 }

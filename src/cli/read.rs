@@ -136,9 +136,7 @@ async fn read(config: &Config, one: &OneDevice, values: &[Value]) -> Result<(), 
     let Visited { found, broken } = read_values(&mut client, memory, device, &wanted).await;
     let ts = Timestamp::now();
     let poll_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if broken.is_none() {
-        meter.leave(&mut driver).await;
-    }
+    meter.leave(&mut driver).await;
     let serial = meter.memory.identity.serial.clone();
     let source =
         Source { gateway: config.gateway.as_str(), device: device.name.as_str(), serial: serial.as_deref() };

@@ -17,6 +17,11 @@ pub(super) fn print_json(result: &(impl Serialize + ?Sized)) -> Result<(), Comma
     print_line(serde_json::to_string(result).map_err(anyhow::Error::from)?)
 }
 
+/// Says something to whoever watches. That nobody does, as where stderr is a pipe that was closed, is no failure.
+pub(super) fn say(what: impl Display) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
 /// What printing came to.
 pub(super) fn printed(outcome: io::Result<()>) -> Result<(), CommandError> {
     match outcome {
