@@ -148,6 +148,13 @@ const ERRORS: &[Case] = &[
     ("name: w,", "name: d,", "/devices/1/name", DUPLICATE, "another device"),
     ("name: d, connection: tcp", "name: d, connection: dgram", "/devices/0", INVALID, "can't go over UDP"),
     (
+        "name: d, connection: tcp",
+        "name: d, connection: dgram, interface: wrapper, logical_name_referencing: false",
+        "/devices/0/logical_name_referencing",
+        INVALID,
+        "no number",
+    ),
+    (
         DEVICE,
         "name: d, server_adress: 1,",
         "/devices/0/server_adress",

@@ -445,6 +445,15 @@ pub(super) fn on_their_connections(
                 );
                 findings.push(Problem::error(at, message).with_hint("set interface: wrapper, or type: tcp"));
             }
+            (Link::Udp(_), Interface::Wrapper) if device.referencing == Referencing::ShortName => {
+                let at = Path::root().key("devices").index(index).key("logical_name_referencing");
+                let message = format!(
+                    "short names can't go over UDP: answers bear no number, and datagrams get lost and repeated \
+                     (connection `{}`)",
+                    connection.name
+                );
+                findings.push(Problem::error(at, message).with_hint("use a connection of type: tcp"));
+            }
             (Link::Serial(_), Interface::Wrapper) => {
                 let message = format!(
                     "the WRAPPER has no checksum for a serial line (connection `{}`)",
