@@ -133,12 +133,7 @@ impl Station {
             self.pause.until(now)
         };
         self.status.backoff_until = until.and_then(wall_time);
-        let locked_out = refused && self.lock_out.failures() == MAX_REFUSALS;
-        if locked_out {
-            // There is no end of the pause to tell.
-            self.status.last_error = Some(self::locked_out(report));
-            self.status.backoff_until = None;
-        }
+        let locked_out = refused && self.lock_out_if_due(report);
         Changes { availability: self.offline_if_due(), locked_out }
     }
 
@@ -168,9 +163,19 @@ impl Station {
             return Changes::default();
         }
         self.lock_out.failed(now, fastrand::f64());
-        let until = self.lock_out.until(now);
-        self.status.backoff_until = until.and_then(|until| Timestamp::now().checked_add(until - now).ok());
-        Changes { availability: None, locked_out: self.lock_out.failures() == MAX_REFUSALS }
+        self.status.backoff_until = self.lock_out.until(now).and_then(wall_time);
+        Changes { availability: None, locked_out: self.lock_out_if_due(report) }
+    }
+
+    /// After a refusal: whether it was the one after which the meter is left alone.
+    fn lock_out_if_due(&mut self, report: &Report) -> bool {
+        let is_due = self.lock_out.failures() == MAX_REFUSALS;
+        if is_due {
+            // There is no end of the pause to tell.
+            self.status.last_error = Some(locked_out(report));
+            self.status.backoff_until = None;
+        }
+        is_due
     }
 
     /// Why not even a request may visit the meter now: it refused us, and another attempt might lock us out.
@@ -369,6 +374,18 @@ devices: [{ name: m, connection: c, interface: wrapper }]
         assert!(report.message.starts_with("no more attempts"), "{report}");
         station.forgive();
         assert_eq!(station.pause(now), None);
+    }
+
+    #[test]
+    fn refusals_on_request_end_in_the_same_lock_out() {
+        let mut station = station();
+        let now = Instant::now();
+        let told =
+            (0..MAX_REFUSALS).filter(|_| station.failed_on_request(&refusal(), now).locked_out).count();
+        assert_eq!((told, station.status.backoff_until), (1, None), "no end of the pause is told");
+        let report = station.refusal(now).expect("left alone for good");
+        assert!(report.message.starts_with("no more attempts"), "{report}");
+        assert_eq!(station.lock_out(), Some(report));
     }
 
     #[test]
