@@ -231,3 +231,71 @@ async fn values_by_short_name_alone_and_classes_from_the_object_list() {
     assert_eq!(rows["rows"][0][1], 55, "{rows}");
     gateway.stop().await;
 }
+
+const MANY: u16 = 40;
+const FIRST: u16 = 0x2000;
+
+/// Registers with 0, 1, 2 … of Wh, at names 0x40 apart; its association has no name that it tells.
+fn many(apdu: &[u8]) -> Vec<u8> {
+    let data = match name_of(apdu) {
+        Some(ASSOCIATION_NAME) => return vec![READ_RESPONSE, 1, 1, 3],
+        Some(0xFA08) => {
+            let objects = (0..MANY).flat_map(|n| object(FIRST + n * 0x40, 3, [1, 0, 1, 8, n as u8, 255]));
+            [1, MANY as u8].into_iter().chain(objects).collect()
+        }
+        Some(name @ FIRST..0x3000) => match name % 0x40 {
+            0x08 => vec![6, 0, 0, 0, ((name - FIRST) / 0x40) as u8],
+            0x10 => vec![2, 2, 0x0F, 0, 0x16, 30],
+            _ => return vec![READ_RESPONSE, 1, 1, 4],
+        },
+        _ => return answer(apdu),
+    };
+    [&[READ_RESPONSE, 1, 0][..], &data].concat()
+}
+
+/// `scan --values` at a meter, as a person runs it.
+async fn scan_values(port: u16) -> std::process::Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = json!({
+        "gateway": "g", "mqtt": {"url": "mqtt://localhost"}, "state_dir": folder.path().join("state"),
+        "connections": [{"name": "c", "host": "127.0.0.1", "port": port}],
+        "devices": [{"name": "m", "connection": "c", "interface": "wrapper", "logical_name_referencing": false}],
+    });
+    let file = folder.path().join("config.json");
+    std::fs::write(&file, config.to_string()).expect("a file");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dlms2mqtt"));
+    command.args(["scan", "--device", "m", "--values", "--config"]).arg(&file);
+    tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("no panic")
+}
+
+#[tokio::test]
+async fn a_scan_reads_on_where_only_the_release_proves_anything() {
+    let meter = Scripted::start(|asked: &Asked| vec![Act::Say(many(&asked.apdu))]).await;
+    let output = scan_values(meter.port()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let objects: Vec<Value> = String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(objects.len(), usize::from(MANY));
+    for (n, object) in objects.iter().enumerate() {
+        assert_eq!(object["reading"]["value"]["value"], json!(n), "{object}");
+    }
+    assert_eq!((meter.count(AARQ), meter.count(RLRQ)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_scan_shows_no_value_that_is_not_proven() {
+    let meter = Scripted::start(|asked: &Asked| {
+        let whole = many(&asked.apdu);
+        let is_repeated = name_of(&asked.apdu) == Some(FIRST + 17 * 0x40 + 8);
+        if is_repeated { vec![Act::Say(whole.clone()), Act::Say(whole)] } else { vec![Act::Say(whole)] }
+    })
+    .await;
+    let output = scan_values(meter.port()).await;
+    assert!(!output.status.success());
+    let shown = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(shown.lines().count(), usize::from(MANY));
+    assert!(!shown.contains("\"reading\""), "{shown}");
+}

@@ -8,27 +8,49 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::short_names::ASSOCIATION;
 use super::{ClientError, MeterClient};
-use crate::session::error::{Recovery, SessionError};
+use crate::session::error::Recovery;
 use crate::wire::data::Data;
 use crate::wire::xdlms::sn::VariableAccess;
 
+/// What the last question said of the answers before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InStep {
+    /// Each was that of its request.
+    Proven,
+    /// Nothing: the meter does not tell the name of its association, or it has an unusual one.
+    Untold,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
-    /// Asks for the name of the association, where answers bear no number. What was read before is to be trusted only
-    /// if this succeeds. A meter that does not tell the name is asked to release the association instead.
+    /// Proves that all answers were those of their requests, where answers bear no number. What was read before is to
+    /// be trusted only if this succeeds. A meter that does not tell is asked to release the association: before its
+    /// answer to that there must be no other.
     ///
     /// # Errors
     /// [`SessionError::OutOfStep`]; the stream's, the link's.
+    ///
+    /// [`SessionError::OutOfStep`]: crate::session::error::SessionError::OutOfStep
     pub async fn prove_in_step(&mut self) -> Result<(), ClientError> {
+        match self.ask_in_step().await? {
+            InStep::Proven => Ok(()),
+            InStep::Untold => self.release().await,
+        }
+    }
+
+    /// Asks for the name of the association, where answers bear no number; the association stays open.
+    ///
+    /// # Errors
+    /// As [`Self::prove_in_step`].
+    pub async fn ask_in_step(&mut self) -> Result<InStep, ClientError> {
         if !self.session().answers_are_unnumbered() {
-            return Ok(());
+            return Ok(InStep::Proven);
         }
         match self.read(vec![VariableAccess::Name(ASSOCIATION)]).await {
             Ok(results) => match results.as_slice() {
-                [Ok(Data::OctetString(name))] if is_association(name) => Ok(()),
-                [Err(_)] => self.release().await,
-                _ => Err(SessionError::OutOfStep.into()),
+                [Ok(Data::OctetString(name))] if is_association(name) => Ok(InStep::Proven),
+                _ => Ok(InStep::Untold),
             },
-            Err(error) if error.recovery() == Recovery::ReportOnly => self.release().await,
+            Err(error) if error.recovery() == Recovery::ReportOnly => Ok(InStep::Untold),
             Err(error) => Err(error),
         }
     }

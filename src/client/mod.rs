@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 pub use counter_store::FileCounterStore;
 pub use error::ClientError;
+pub use in_step::InStep;
 pub use short_names::ShortNames;
 
 use crate::security::SecurityContext;

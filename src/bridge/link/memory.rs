@@ -60,6 +60,11 @@ impl MeterMemory {
         }
     }
 
+    /// What was read may be another object's.
+    pub fn forget_what_was_read(&mut self) {
+        *self = Self { lists: self.lists, ..Self::default() };
+    }
+
     /// Whether this is the memory of the meter that says so of itself.
     #[must_use]
     pub fn is_of(&self, identity: &MeterIdentity) -> bool {

@@ -117,12 +117,33 @@ pub async fn read_part<S: AsyncRead + AsyncWrite + Unpin>(
     values: &[&Value],
     make_way: MakeWay<'_>,
 ) -> Part {
+    let mut part = read_unproven(client, memory, device, values, make_way).await;
+    if values.is_empty() || !client.session().answers_are_unnumbered() {
+        return part;
+    }
+    // All that was read stands or falls with the proof at the end.
+    if part.broken.is_none() {
+        part.broken = client.prove_in_step().await.err();
+    }
+    if let Some(error) = &part.broken {
+        let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
+        part.found = none_of(&values, &error.report()).into_iter().map(Some).collect();
+        memory.forget_what_was_read();
+    }
+    part
+}
+
+/// The same without the proof that a client needs where answers bear no number: [`MeterClient::prove_in_step`].
+pub async fn read_unproven<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    memory: &mut MeterMemory,
+    device: &Device,
+    values: &[&Value],
+    make_way: MakeWay<'_>,
+) -> Part {
     let mut visit =
         Visit { client, memory, rules: time_rules(device), make_way, has_read: false, broken: None };
-    let mut found = visit.read(values).await;
-    if visit.client.session().answers_are_unnumbered() && !values.is_empty() {
-        visit.keep_what_is_proven(values, &mut found).await;
-    }
+    let found = visit.read(values).await;
     Part { found, broken: visit.broken }
 }
 
@@ -242,17 +263,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         found
     }
 
-    /// Where answers bear no number, all that was read stands or falls with the proof at the end.
-    async fn keep_what_is_proven(&mut self, values: &[&Value], found: &mut Vec<Option<Found>>) {
-        if self.broken.is_none() {
-            self.broken = self.client.prove_in_step().await.err();
-        }
-        let Some(error) = &self.broken else { return };
-        let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
-        *found = none_of(&values, &error.report()).into_iter().map(Some).collect();
-        *self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
-    }
-
     fn makes_way(&self) -> bool {
         self.has_read && self.broken.is_none() && (self.make_way)()
     }
@@ -330,6 +340,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
                 attributes.ask(item.class, item.obis, id);
             }
             attributes.first.get_or_insert(attributes.requests.len());
+        }
+        if self.broken.is_some() {
+            attributes.answers.resize(attributes.requests.len(), Err(self.why_broken()));
+            return attributes;
         }
         let requests = attributes.requests.clone();
         let (lists, answers) = (&mut self.memory.lists, &mut attributes.answers);

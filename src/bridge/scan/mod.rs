@@ -11,9 +11,9 @@ pub use suggestion::{Suggestion, Taken};
 
 use crate::bridge::config::model::{ClassSource, Device, NameSource, Selection, Value};
 use crate::bridge::link::memory::{MeterMemory, Objects};
-use crate::bridge::link::visit::{Found, read_values};
+use crate::bridge::link::visit::{Found, NEVER, read_unproven};
 use crate::bridge::reading::value::Reading;
-use crate::client::{ClientError, MeterClient};
+use crate::client::{ClientError, InStep, MeterClient};
 use crate::cosem::catalogue::ClassId;
 use crate::cosem::obis_name::obis_name;
 use crate::cosem::object_list::{AccessRights, AttributeAccess, MethodAccess, Object, ObjectList};
@@ -141,16 +141,38 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     list: &ObjectList,
     found: &mut Scan,
 ) {
-    let Scan { objects, error } = found;
-    for part in parts(objects, list, device) {
+    let mut proven = 0;
+    let ended = read_on(client, memory, device, list, &mut found.objects, &mut proven).await;
+    let Err(error) = ended else { return };
+    found.error = Some(error.report());
+    if client.session().answers_are_unnumbered() {
+        found.objects.iter_mut().skip(proven).for_each(|object| object.reading = None);
+    }
+}
+
+/// Reads on until an error. The values of the first `proven` objects are surely theirs.
+async fn read_on<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    memory: &mut MeterMemory,
+    device: &Device,
+    list: &ObjectList,
+    found: &mut [ScannedObject],
+    proven: &mut usize,
+) -> Result<(), ClientError> {
+    let mut read = 0;
+    for part in parts(found, list, device) {
+        let objects = part.objects.len();
         let wanted: Vec<&Value> = part.values.iter().collect();
-        let visited = read_values(client, memory, device, &wanted).await;
-        part.fill(visited.found);
-        if let Some(broken) = visited.broken {
-            *error = Some(broken.report());
-            return;
+        let visited = read_unproven(client, memory, device, &wanted, NEVER).await;
+        part.fill(visited.found.into_iter().flatten().collect());
+        visited.broken.map_or(Ok(()), Err)?;
+        read += objects;
+        if client.ask_in_step().await? == InStep::Proven {
+            *proven = read;
         }
     }
+    // A meter that does not tell proves it by its release: the last that is asked of it.
+    if *proven < read { client.release().await } else { Ok(()) }
 }
 
 /// A few objects of a scan, and what is to be read of them.
