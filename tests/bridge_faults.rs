@@ -554,3 +554,32 @@ async fn over_hdlc_noise_and_answers_of_others_are_no_answers() {
     }
     tokio::join!(never_good(other, &["HDLC_NO_UA"]), never_good(noise, &["HDLC_NO_UA", "HDLC_FCS"]),);
 }
+
+#[tokio::test]
+async fn what_a_meter_says_while_it_associates_is_handed_on_too() {
+    /// DataNotifications without a time, of an octet-string that tells them apart.
+    fn push(which: u8) -> Vec<u8> {
+        vec![0x0F, 0, 0, 0, 1, 0, 9, 1, which]
+    }
+    let meter = Scripted::start(|asked: &Asked| {
+        let which = match asked.apdu[0] {
+            AARQ => 1,
+            GET if asked.apdu.get(3..11) == Some(&[0, 1, 0, 0, 42, 0, 0, 255]) => 2,
+            GET if asks_for_energy(&asked.apdu) => 3,
+            _ => return well_behaved(asked),
+        };
+        [vec![Act::Say(push(which))], well_behaved(asked)].concat()
+    })
+    .await;
+    let mut device = wrapper();
+    device["logical_name_referencing"] = json!(true);
+    let yard = Yard::start(meter.port(), device);
+    let handed_on = |seen: &[Message], which: u8| {
+        let hex: String = push(which).iter().map(|byte| format!("{byte:02x}")).collect();
+        seen.iter().any(|message| message.payload.contains(&hex))
+    };
+    yard.live.until("three notifications", |seen| (1..=3).all(|which| handed_on(seen, which))).await;
+    let seen = yard.snapshots_until("a cycle", |seen| seen.iter().any(is_ok)).await;
+    seen.iter().for_each(assert_true);
+    yard.gateway.stop().await;
+}

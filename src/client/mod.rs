@@ -36,9 +36,6 @@ use crate::wire::xdlms::{AttributeRequest, DataAccessResult, GetDataResult, Meth
 /// Octets of the challenge for high level authentication: the one length that every known stack takes.
 const CHALLENGE_OCTETS: usize = 16;
 
-/// Octets of notifications that are kept while calls are under way; what comes beyond them is dropped.
-const MAX_NOTIFICATIONS: usize = 1 << 20;
-
 /// A meter on a stream, for one or more calls.
 #[derive(Debug)]
 pub struct MeterClient<'a, S> {
@@ -46,7 +43,6 @@ pub struct MeterClient<'a, S> {
     session: &'a mut ClientSession,
     names: Arc<ShortNames>,
     accepted: Option<std::time::Instant>,
-    notifications: Vec<Vec<u8>>,
 }
 
 impl Session for ClientSession {
@@ -72,7 +68,7 @@ impl Session for ClientSession {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
     /// A client of the meter behind `session`, over `driver`'s stream.
     pub fn new(driver: &'a mut Driver<S>, session: &'a mut ClientSession) -> Self {
-        Self { driver, session, names: Arc::default(), accepted: None, notifications: Vec::new() }
+        Self { driver, session, names: Arc::default(), accepted: None }
     }
 
     /// The same, with the short names of the meter's objects: without them, short-name referencing reaches no more
@@ -96,7 +92,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
 
     /// Unconfirmed APDUs that the meter sent meanwhile, in plain form.
     pub fn take_notifications(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.notifications)
+        self.session.take_notifications()
     }
 
     /// Opens the link (HDLC: SNRM, UA).
@@ -305,7 +301,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         self.driver.take_in(self.session).await?;
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::Notification(apdu) => self.keep(apdu),
+                Event::Notification(apdu) => self.session.keep_notification(apdu),
                 Event::Failed(error) => return Err(self.failure(error)),
                 _ => {}
             }
@@ -320,19 +316,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         }
     }
 
-    fn keep(&mut self, notification: Vec<u8>) {
-        let kept: usize = self.notifications.iter().map(Vec::len).sum();
-        if kept.saturating_add(notification.len()) > MAX_NOTIFICATIONS {
-            tracing::warn!(octets = notification.len(), "too many notifications at a time: one is dropped");
-            return;
-        }
-        self.notifications.push(notification);
-    }
-
     async fn event(&mut self) -> Result<Event, ClientError> {
         loop {
             match self.driver.next_event(self.session).await? {
-                Event::Notification(apdu) => self.keep(apdu),
+                Event::Notification(apdu) => self.session.keep_notification(apdu),
                 Event::Accepted => self.accepted = Some(now()),
                 Event::Failed(error) => return Err(self.failure(error)),
                 event => return Ok(event),

@@ -23,6 +23,9 @@ const MAX_UNRELATED: u32 = 64;
 /// list: some meters say so instead of a result. No meter gives up an association so soon.
 const PROOF_LASTS: Duration = Duration::from_secs(10);
 
+/// Octets of notifications that are kept until they are taken; what comes beyond them is dropped.
+const MAX_NOTIFICATIONS: usize = 1 << 20;
+
 /// Bytes that ciphering adds to a request at the most: tag, length, system title, security header, tag.
 const CIPHERING_OVERHEAD: usize = 1 + 5 + 9 + 5 + 12;
 
@@ -61,6 +64,7 @@ pub struct ClientSession {
     patience: Patience,
     blocks: GeneralBlocks,
     events: VecDeque<Event>,
+    notifications: Vec<Vec<u8>>,
     request: Vec<u8>,
     protected: Vec<u8>,
 }
@@ -94,6 +98,7 @@ impl ClientSession {
             patience: Patience::default(),
             blocks: GeneralBlocks::default(),
             events: VecDeque::new(),
+            notifications: Vec::new(),
             request: Vec::new(),
             protected: Vec::new(),
         }
@@ -271,6 +276,21 @@ impl ClientSession {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Keeps a notification that came while something else was waited for.
+    pub fn keep_notification(&mut self, apdu: Vec<u8>) {
+        let kept = self.notifications.iter().map(Vec::len).fold(0, usize::saturating_add);
+        if kept.saturating_add(apdu.len()) > MAX_NOTIFICATIONS {
+            tracing::warn!(octets = apdu.len(), "too many notifications at a time: one is dropped");
+            return;
+        }
+        self.notifications.push(apdu);
+    }
+
+    /// The notifications that were kept.
+    pub fn take_notifications(&mut self) -> Vec<Vec<u8>> {
+        mem::take(&mut self.notifications)
     }
 
     fn fail(&mut self, error: SessionError) {

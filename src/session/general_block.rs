@@ -1,6 +1,7 @@
 //! General block transfer (Green Book clause 9.3.5): reassembly of an APDU that arrives in E0 blocks.
 
 use super::error::SessionError;
+use super::exchange::ExchangeError;
 use crate::wire::xdlms::gbt::GeneralBlockTransfer;
 
 /// Longest APDU that is put together, in bytes.
@@ -38,7 +39,7 @@ impl GeneralBlocks {
     ///
     /// A repeated block is acknowledged again, a missing one asked for again: its number is not acknowledged.
     pub(super) fn take(&mut self, apdu: &[u8], out: &mut Vec<u8>) -> Result<Progress, SessionError> {
-        let block = GeneralBlockTransfer::decode(apdu).map_err(SessionError::Acse)?;
+        let block = GeneralBlockTransfer::decode(apdu).map_err(ExchangeError::Wire)?;
         let expected = self.last.wrapping_add(1);
         let is_news = block.number == expected && (block.last || !block.data.is_empty());
         self.idle = if is_news { 0 } else { self.idle.saturating_add(1) };

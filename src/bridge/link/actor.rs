@@ -329,6 +329,7 @@ impl LinkActor {
         make_way: MakeWay<'_>,
     ) -> Result<Part, Failure> {
         let outcome = self.visit_once(index, values, make_way).await;
+        self.hand_on_kept(index).await;
         let failure = match &outcome {
             Ok(Part { broken: None, .. }) => return outcome,
             Ok(Part { broken: Some(error), .. }) => Failure::from(error.clone()),
@@ -369,14 +370,12 @@ impl LinkActor {
         let (mut client, memory) = meter.client(port);
         let visited = read_part(&mut client, memory, &device, values, make_way).await;
         let is_associated = client.session().negotiated().is_some();
-        let notifications = client.take_notifications();
         if visited.broken.is_none() {
             self.heard = Some((index, Instant::now()));
             if !is_associated {
                 self.leave_current().await;
             }
         }
-        self.hand_on(index, notifications).await;
         Ok(visited)
     }
 
@@ -454,6 +453,7 @@ impl LinkActor {
             }
             station.dissociated(LinkState::Up);
         }
+        self.hand_on_kept(index).await;
     }
 
     /// Publishes what was found of a group, and takes it from `found`.

@@ -66,6 +66,8 @@ pub struct Meter {
     /// The meter fell silent when we associated, as some do at a counter that they know: ask before the next time.
     doubts_counter: bool,
     accepted: Option<Instant>,
+    /// What the meter said unasked in sessions that have ended.
+    notifications: Vec<Vec<u8>>,
 }
 
 impl Meter {
@@ -91,6 +93,7 @@ impl Meter {
             last_name: None,
             doubts_counter: false,
             accepted: None,
+            notifications: Vec::new(),
         })
     }
 
@@ -148,9 +151,16 @@ impl Meter {
         (MeterClient::new(driver, &mut self.session).with_names(names), &mut self.memory)
     }
 
+    /// What the meter said unasked while something else was waited for, in plain form.
+    pub fn take_notifications(&mut self) -> Vec<Vec<u8>> {
+        self.notifications.append(&mut self.session.take_notifications());
+        std::mem::take(&mut self.notifications)
+    }
+
     /// Forgets the session: the stream is gone.
     pub fn forget_session(&mut self) {
         self.keep_received();
+        self.notifications.append(&mut self.session.take_notifications());
         self.association = None;
         // The link was made once before, so it can be made again.
         let octet_time = self.approach.octet_time();
@@ -393,7 +403,9 @@ impl Meter {
             public = public.with_names(Arc::new(ShortNames::of(&objects)));
         }
         let answer = public.read_one(attribute(ClassId::DATA, obis, 2)).await?;
-        leave(&mut public, Release::Auto).await?;
+        let left = leave(&mut public, Release::Auto).await;
+        self.notifications.append(&mut public.take_notifications());
+        left?;
         self.approach.left(&self.device);
         tokio::time::sleep(CHANGE_OF_CLIENT.max(self.device.disconnect_delay)).await;
         let unusable = |why: String| {
@@ -445,7 +457,7 @@ impl Meter {
 
     /// Learns the base names. A meter that does not show them can be read by configured short names only.
     async fn read_names<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<(), Failure> {
-        self.memory = MeterMemory { lists: self.memory.lists, ..MeterMemory::default() };
+        self.memory.forget_what_was_read();
         let (mut client, memory) = self.client(driver);
         match client.base_names().await? {
             Ok(objects) => memory.learn_names(objects),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::actor::LinkActor;
+use super::station::Station;
 use crate::bridge::outlet::Event;
 use crate::bridge::reading::json::Json;
 use crate::bridge::reading::status::Severity;
@@ -63,6 +64,13 @@ impl Allowance {
 }
 
 impl LinkActor {
+    /// Publishes what a meter has said while something else was waited for.
+    pub(super) async fn hand_on_kept(&mut self, index: usize) {
+        let Some(Station { meter: Ok(meter), .. }) = self.stations.get_mut(index) else { return };
+        let notifications = meter.take_notifications();
+        self.hand_on(index, notifications).await;
+    }
+
     /// Publishes notifications of a meter as its events.
     pub(super) async fn hand_on(&mut self, index: usize, notifications: Vec<Vec<u8>>) {
         let Some(station) = self.stations.get_mut(index) else { return };

@@ -116,6 +116,7 @@ impl LinkActor {
             Ok(_) => self.list_objects(index).await,
             Err(failure) => Err(failure),
         };
+        self.hand_on_kept(index).await;
         if let Err(failure) = &listed {
             self.recover(index, failure).await;
         }
