@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// What each octet of an answer pays for: 16 octets a second are slower than any modem or power line mesh.
 const PER_OCTET: Duration = Duration::from_micros(62_500);
 
+/// The same of links whose operator waits longer for an answer: silence that is waited for, over this many octets. So
+/// the usual 20 seconds come to 16 octets a second too.
+const OCTETS_OF_SILENCE: u32 = 320;
+
 /// What a meter may take beyond that: to think, to be busy, to push.
 const SPARE: Duration = Duration::from_secs(120);
 
@@ -78,7 +82,8 @@ impl Patience {
 impl UnderWay {
     fn earned(&self, brought: u64) -> Duration {
         let octets = u32::try_from(brought.saturating_sub(self.brought)).unwrap_or(u32::MAX);
-        let each = PER_OCTET.saturating_add(self.pace.octet_time.saturating_mul(2));
+        let patient = self.pace.silence.checked_div(OCTETS_OF_SILENCE).unwrap_or_default();
+        let each = PER_OCTET.max(patient).saturating_add(self.pace.octet_time.saturating_mul(2));
         self.pace.silence.saturating_add(each.saturating_mul(octets))
     }
 }
@@ -122,5 +127,18 @@ mod tests {
         patience.begin(start, Pace { octet_time: Duration::from_millis(33), ..PACE }, 0);
         // 20,000 octets at 300 baud take 11 minutes, and half as long again where they come in small blocks.
         assert!(!patience.is_exhausted(start + seconds(1000), 15_000));
+    }
+
+    #[test]
+    fn meters_known_to_be_slow_get_more_for_their_octets() {
+        let start = Instant::now();
+        let is_given_up = |silence| {
+            let mut patience = Patience::default();
+            patience.begin(start, Pace { silence: seconds(silence), ..PACE }, 0);
+            // 300 frames of 128 octets, one each 10 seconds.
+            (1..=300).any(|frame| patience.is_exhausted(start + seconds(frame * 10), frame * 128))
+        };
+        assert!(is_given_up(20));
+        assert!(!is_given_up(60));
     }
 }
