@@ -13,7 +13,7 @@ use crate::wire::date_time::{DEVIATION_NOT_SPECIFIED, DateTime};
 /// `from` and `to` of a value; absent ones are the beginning of time and now.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a time that no calendar holds.
+/// `INVALID_ARGUMENT` for a time that no calendar holds, and for a range that ends before it begins.
 pub fn range_bounds(
     profile: &Profile,
     rules: &TimeRules,
@@ -26,6 +26,10 @@ pub fn range_bounds(
         }
     };
     let to = bound(profile.to.as_ref().unwrap_or(&TimePoint::Now), rules, now)?;
+    if from.utc_seconds > to.utc_seconds {
+        let message = "the range ends before it begins";
+        return Err(Report::new(Code::InvalidArgument, Layer::Config, message));
+    }
     Ok((from, to))
 }
 
