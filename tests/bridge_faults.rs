@@ -24,7 +24,7 @@ fn wrapper() -> Value {
 
 /// A broker, one meter, one group with the energy of it, and all that is published.
 struct Yard {
-    _broker: Mosquitto,
+    broker: Mosquitto,
     live: Subscriber,
     _site: Site,
     gateway: Gateway,
@@ -43,7 +43,7 @@ impl Yard {
             .device("m", "c", device)
             .group("g", &["m"], values, json!({}));
         let gateway = site.start();
-        Self { _broker: broker, live, _site: site, gateway }
+        Self { broker, live, _site: site, gateway }
     }
 
     async fn snapshots_until(&self, what: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
@@ -581,5 +581,43 @@ async fn what_a_meter_says_while_it_associates_is_handed_on_too() {
     yard.live.until("three notifications", |seen| (1..=3).all(|which| handed_on(seen, which))).await;
     let seen = yard.snapshots_until("a cycle", |seen| seen.iter().any(is_ok)).await;
     seen.iter().for_each(assert_true);
+    yard.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_fifth_refusal_is_the_last_and_is_told_once() {
+    let meter = Scripted::start(|_| vec![Act::Say(rejected(13))]).await;
+    let secret = json!({"interface": "wrapper", "access_security": "low", "password": "wrong-guess"});
+    let yard = Yard::start(meter.port(), secret);
+    yard.snapshots_until("the first refusal", |seen| !seen.is_empty()).await;
+    // The polls pause for minutes now; a person tests, and again.
+    let mut answers = Vec::new();
+    for attempt in 2..=6 {
+        let transaction = format!("attempt-{attempt}");
+        let request = json!({"device": "m", "transaction": transaction}).to_string();
+        yard.broker.publish(&topic("bridge/request/test/device"), request.as_bytes(), &[]);
+        let is_answer = |message: &&Message| {
+            message.topic == topic("bridge/response/test/device")
+                && message.json()["transaction"] == transaction.as_str()
+                && message.json()["status"] != "accepted"
+        };
+        let seen = yard.live.until(&transaction, |seen| seen.iter().any(|it| is_answer(&it))).await;
+        answers.push(seen.iter().find(is_answer).expect("an answer").payload.clone());
+    }
+    assert_eq!(meter.count(AARQ), 5, "{answers:#?}");
+    let last = answers.pop().expect("six attempts");
+    assert!(last.contains("no more attempts") && last.contains("AARE_REJECTED"), "{last}");
+    assert!(!answers.iter().any(|answer| answer.contains("no more attempts")), "{answers:#?}");
+    let is_told = |message: &&Message| {
+        message.topic == topic("devices/m/event") && message.payload.contains("no more attempts")
+    };
+    let seen = yard.live.until("the event", |seen| seen.iter().any(|it| is_told(&it))).await;
+    let told: Vec<Value> = seen.iter().filter(is_told).map(Message::json).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let [event] = told.as_slice() else { unreachable!() };
+    assert_eq!(
+        (&event["type"], &event["severity"], &event["device"], &event["code"]),
+        (&json!("error"), &json!("error"), &json!("m"), &json!("AARE_REJECTED")),
+    );
     yard.gateway.stop().await;
 }
