@@ -565,6 +565,18 @@ fn an_answer_with_less_protection_than_our_policy_is_a_downgrade() {
 }
 
 #[test]
+fn a_plain_notification_in_a_ciphered_association_is_dropped_and_costs_no_answer() {
+    let push = hex("0f00000001000901aa");
+    let mut bench = ciphered_bench(protection());
+    bench.hear(&push);
+    bench.request(energy());
+    bench.hear(&push);
+    assert_eq!(bench.session.poll_event(), None);
+    bench.hear(&bytes("security", "glo-get-response"));
+    assert_eq!(bench.outcome(), Outcome::Get(Ok(Data::DoubleLongUnsigned(123_456))));
+}
+
+#[test]
 fn a_spoilt_or_repeated_answer_has_its_own_code() {
     let mut strict = protection();
     strict.replay_check = ReplayCheck::Association;

@@ -419,8 +419,14 @@ impl ClientSession {
     }
 
     fn on_whole_apdu(&mut self, now: Instant, apdu: &mut [u8]) {
+        let is_notification = apdu.first().is_some_and(|&first| tag::is_notification(first));
         match self.deciphered(apdu) {
             Ok(plain) => self.on_plain_apdu(now, plain),
+            // It answers nothing: what our policy refuses of it is no reason to lose the answer that is due.
+            Err(error) if is_notification => {
+                tracing::warn!(%error, "a notification is dropped");
+                self.on_unrelated(now);
+            }
             Err(error) => {
                 self.end_operation(Recovery::BackOffMeter);
                 self.fail(error);
@@ -442,7 +448,7 @@ impl ClientSession {
 
     fn on_plain_apdu(&mut self, now: Instant, apdu: &[u8]) {
         let Some(&first) = apdu.first() else { return self.on_unrelated(now) };
-        if matches!(first, tag::DATA_NOTIFICATION | tag::EVENT_NOTIFICATION | tag::INFORMATION_REPORT) {
+        if tag::is_notification(first) {
             self.events.push_back(Event::Notification(apdu.to_vec()));
             return self.on_unrelated(now);
         }

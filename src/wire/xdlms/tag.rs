@@ -97,6 +97,12 @@ pub const fn plain_of(ciphered: u8) -> Option<u8> {
     if glo(plain).is_some() { Some(plain) } else { None }
 }
 
+/// Whether an APDU with this tag is one that nobody asked for, in plain form.
+#[must_use]
+pub const fn is_notification(first: u8) -> bool {
+    matches!(first, DATA_NOTIFICATION | EVENT_NOTIFICATION | INFORMATION_REPORT)
+}
+
 /// Whether the tag is of a ciphered APDU, service-specific or general.
 #[must_use]
 pub const fn is_ciphered(tag: u8) -> bool {
