@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -130,10 +131,30 @@ impl Caller {
         }
     }
 
+    /// The way to end this call from elsewhere, whoever reads and writes it then.
+    ///
+    /// # Errors
+    /// The system's: too many open files.
+    pub fn hang_up(&self) -> io::Result<HangUp> {
+        self.stream.as_fd().try_clone_to_owned().map(|fd| HangUp(fd.into()))
+    }
+
     /// The time in which it must be known, to run what finds out under.
     #[must_use]
     pub const fn patience(&self) -> Patience {
         Patience { deadline: self.deadline, peer: self.peer }
+    }
+}
+
+/// Ends a call from elsewhere.
+#[derive(Debug)]
+pub struct HangUp(std::net::TcpStream);
+
+impl HangUp {
+    /// Ends the call: who reads it sees its end.
+    pub fn hang_up(self) {
+        // It fails where the call has ended already.
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
