@@ -93,6 +93,17 @@ impl Order {
             | Self::Reconfigure { .. } => None,
         }
     }
+
+    /// Answers that it cannot be served.
+    pub fn refuse(self, report: Report) {
+        match self {
+            Self::Read { ask, .. } => ask.answer(Err(report)),
+            Self::Scan { ask, .. } => ask.answer(Err(report)),
+            Self::Test { ask, .. } => ask.answer(Err(report)),
+            Self::SetActivity { ask, .. } => ask.answer(Err(report)),
+            Self::Reconnect { ask, .. } | Self::Reconfigure { ask, .. } => ask.answer(Err(report)),
+        }
+    }
 }
 
 /// Who asks, and until when.
@@ -171,6 +182,12 @@ impl<T> Ask<T> {
         None
     }
 
+    /// Until when the answer is waited for.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Answers.
     pub fn answer(self, answer: Result<T, Report>) {
         // Who asked may have given up.
@@ -186,6 +203,15 @@ impl Orders {
         (Self(sender), receiver)
     }
 
+    /// Puts an order of somebody else; where that cannot be, it is answered so.
+    pub fn forward(&self, order: Ordered) {
+        match self.0.try_send(order) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(Ordered { order, .. })) => order.refuse(busy()),
+            Err(mpsc::error::TrySendError::Closed(Ordered { order, .. })) => order.refuse(gone()),
+        }
+    }
+
     /// Puts an order and waits for its answer.
     ///
     /// # Errors
@@ -195,9 +221,7 @@ impl Orders {
         let (reply, answer) = oneshot::channel();
         let order = Ordered { order: order(Ask { deadline, reply }), asked_in: Span::current() };
         self.0.try_send(order).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Report::new(Code::Busy, Layer::Control, "too many requests wait for this link")
-            }
+            mpsc::error::TrySendError::Full(_) => busy(),
             mpsc::error::TrySendError::Closed(_) => gone(),
         })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
@@ -209,6 +233,10 @@ impl Orders {
             }
         }
     }
+}
+
+fn busy() -> Report {
+    Report::new(Code::Busy, Layer::Control, "too many requests wait for this link")
 }
 
 fn gone() -> Report {
