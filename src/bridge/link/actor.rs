@@ -347,6 +347,8 @@ impl LinkActor {
     ) -> Result<Part, Failure> {
         if self.current.is_some_and(|current| current != index) {
             self.leave_current().await;
+            // The other meter's driver may still hold a two-wire line.
+            tokio::time::sleep(self.connection.turnaround).await;
         }
         self.open().await?;
         let (Some(port), Some(station)) = (&mut self.port, self.stations.get_mut(index)) else {
