@@ -70,6 +70,23 @@ impl Told {
         }
     }
 
+    /// Whether it is the meter that is expected, as far as it tells.
+    #[must_use]
+    pub fn compare(&self, expected: &ExpectedIdentity) -> Recognition {
+        let name = std::slice::from_ref(&self.name);
+        compare(expected.logical_device_name.as_deref(), name)
+            .and(compare(expected.serial.as_deref(), &self.serials))
+    }
+
+    /// What it told, in words.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let told = |answer: &Answer| answer.as_ref().ok().cloned().flatten();
+        let name = told(&self.name).map(|name| format!("logical device name {name}"));
+        let serials = self.serials.iter().filter_map(told).map(|serial| format!("serial number {serial}"));
+        name.into_iter().chain(serials).collect()
+    }
+
     /// Its names.
     #[must_use]
     pub fn identity(&self, expected: &ExpectedIdentity) -> MeterIdentity {
@@ -78,6 +95,41 @@ impl Told {
             logical_device_name: told(&self.name),
             serial: expected.serial.clone().or_else(|| self.serials.iter().find_map(told)),
         }
+    }
+}
+
+/// Whether a meter is an expected one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognition {
+    /// It is.
+    Same,
+    /// It is another.
+    Other,
+    /// It does not tell, or nothing is expected.
+    Unknown,
+}
+
+impl Recognition {
+    /// By one trait and another: all that is told must be as expected.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Other, _) | (_, Self::Other) => Self::Other,
+            (Self::Same, _) | (_, Self::Same) => Self::Same,
+            (Self::Unknown, Self::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+fn compare(expected: Option<&str>, answers: &[Answer]) -> Recognition {
+    let Some(expected) = expected else { return Recognition::Unknown };
+    let told: Vec<&str> = answers.iter().filter_map(|answer| answer.as_ref().ok()?.as_deref()).collect();
+    if told.contains(&expected) {
+        Recognition::Same
+    } else if told.is_empty() || answers.iter().any(Result::is_err) {
+        Recognition::Unknown
+    } else {
+        Recognition::Other
     }
 }
 
@@ -156,6 +208,26 @@ mod tests {
             Told::new(answers().into()).identity(&expecting(None, None)).serial.as_deref(),
             Some("77")
         );
+    }
+
+    #[test]
+    fn callers_are_recognised_by_all_that_they_tell() {
+        let told = Told::new(vec![octets("LGZ1"), octets("77"), refused(Code::ObjectUndefined)]);
+        let recognised = |serial, name| told.compare(&expecting(serial, name));
+        assert_eq!(recognised(Some("77"), None), Recognition::Same);
+        assert_eq!(recognised(Some("77"), Some("LGZ1")), Recognition::Same);
+        assert_eq!(recognised(Some("77"), Some("LGZ2")), Recognition::Other);
+        assert_eq!(recognised(Some("78"), Some("LGZ1")), Recognition::Other);
+        assert_eq!(recognised(None, None), Recognition::Unknown);
+        let mute =
+            Told::new(vec![refused(Code::AccessDenied), octets("77"), refused(Code::TemporaryFailure)]);
+        assert_eq!(mute.compare(&expecting(None, Some("LGZ1"))), Recognition::Unknown);
+        assert_eq!(
+            mute.compare(&expecting(Some("78"), None)),
+            Recognition::Unknown,
+            "it may be the other one"
+        );
+        assert_eq!(told.words(), ["logical device name LGZ1", "serial number 77"]);
     }
 
     #[test]

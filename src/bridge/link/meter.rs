@@ -26,7 +26,6 @@ use crate::transport::Driver;
 use crate::transport::line::Line;
 use crate::wire::acse::Referencing;
 use crate::wire::data::Data;
-use crate::wire::date_time::DateTime;
 use crate::wire::obis::Obis;
 use crate::wire::xdlms::{AttributeDescriptor, AttributeRequest};
 
@@ -40,8 +39,8 @@ pub struct Association {
     pub link: LinkParameters,
     /// What the association agreed on.
     pub negotiated: Negotiated,
-    /// The meter's clock, where it let us read it.
-    pub clock: Option<DateTime>,
+    /// What the meter told of itself.
+    pub told: Told,
     /// The logical device name of the meter that answered here before, where another answers now.
     pub replaced: Option<String>,
 }
@@ -242,14 +241,14 @@ impl Meter {
         link: LinkParameters,
         negotiated: Negotiated,
     ) -> Result<&Association, Failure> {
-        let clock = self.identify(driver).await?;
+        let told = self.identify(driver).await?;
         let name = self.memory.identity.logical_device_name.clone();
         let replaced = match (&self.last_name, &name) {
             (Some(before), Some(now)) if before != now => self.last_name.clone(),
             _ => None,
         };
         self.last_name = name.or(self.last_name.take());
-        Ok(self.association.insert(Association { link, negotiated, clock, replaced }))
+        Ok(self.association.insert(Association { link, negotiated, told, replaced }))
     }
 
     fn security(&self) -> Result<Option<SecurityContext>, Failure> {
@@ -420,7 +419,7 @@ impl Meter {
     }
 
     /// Finds out who answers, and what time it is there.
-    async fn identify<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Option<DateTime>, Failure> {
+    async fn identify<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Told, Failure> {
         let mut told = None;
         let mut is_fresh = false;
         if self.session.settings().referencing == Referencing::ShortName {
@@ -445,7 +444,7 @@ impl Meter {
         } else {
             self.memory.recognise(identity);
         }
-        Ok(told.clock)
+        Ok(told)
     }
 
     async fn ask_identity<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Told, Failure> {

@@ -242,10 +242,10 @@ impl Station {
     /// Takes over what an association showed.
     pub fn associated(&mut self) {
         let Ok(meter) = &self.meter else { return };
-        let Some(Association { clock, .. }) = meter.association() else { return };
+        let Some(Association { told, .. }) = meter.association() else { return };
         self.status.link = LinkState::Up;
         self.status.association = AssociationState::Associated;
-        let clock = *clock;
+        let clock = told.clock;
         self.status.identity = meter.identity_status();
         self.status.negotiated = meter.negotiated_status();
         if let Some(clock) = clock {
