@@ -96,7 +96,7 @@ impl Hub {
                 "protocol": protocol.map(super::publisher::Version::as_str),
                 "client_id": config.mqtt.client_id,
             },
-            "features": ["tcp", "udp", "serial", "hdlc", "hdlc_mode_e", "wrapper", "control"],
+            "features": ["tcp", "udp", "serial", "hdlc", "hdlc_mode_e", "listen", "wrapper", "control"],
             "seq_start": self.sequence.start(),
         });
         outlet.state(&outlet.topics().bridge_info(), &info);

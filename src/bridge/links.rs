@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::config::Name;
-use super::config::model::Config;
+use super::config::model::{Config, Link};
 use super::health::LinkHealth;
 use super::link::actor::{LinkActor, OrderQueue};
-use super::link::meter::Counters;
+use super::link::counters::Counters;
+use super::link::dial_in::{Ended, Switchboard};
 use super::link::order::{Order, Orders};
 use super::outlet::{Event, Outlet};
 use super::pauses::Pauses;
@@ -176,7 +177,7 @@ async fn leave(name: &Name, mut task: JoinHandle<()>, deadline: Instant) {
     }
 }
 
-/// Runs the actor of a link; starts it again if it panics.
+/// Runs the link of a connection; starts it again if it panics.
 async fn watch_over(
     name: Name,
     situation: watch::Receiver<Situation>,
@@ -185,17 +186,59 @@ async fn watch_over(
     orders: OrderQueue,
     stop: CancellationToken,
 ) {
-    while !stop.is_cancelled() {
+    let outlet = situation.borrow().outlet.clone();
+    let link = name.clone();
+    let stopped = stop.clone();
+    let start = move || {
+        let (link, situation, shared) = (link.clone(), situation.clone(), shared.clone());
+        serve(link, situation, shared, Arc::clone(&health), Arc::clone(&orders), stopped.clone())
+    };
+    keep_running(name, outlet, stop, start).await;
+}
+
+/// Runs the link of a connection: the actor of its line, or who answers the calls of its meters.
+async fn serve(
+    name: Name,
+    situation: watch::Receiver<Situation>,
+    shared: Shared,
+    health: Arc<LinkHealth>,
+    orders: OrderQueue,
+    stop: CancellationToken,
+) {
+    loop {
         let Situation { config, outlet } = situation.borrow().clone();
         let Some(connection) = config.connections.get(&name) else { return };
-        let actor = LinkActor::new(&config, connection, &shared, outlet.clone(), Arc::clone(&health));
-        let Some(actor) = actor else { return };
+        let Link::Listen(_) = &connection.link else {
+            let actor = LinkActor::new(&config, connection, &shared, outlet, health);
+            if let Some(actor) = actor {
+                actor.run(orders, stop).await;
+            }
+            return;
+        };
+        let config = Arc::clone(&config);
+        let Some(switchboard) = Switchboard::new(config, &name, &shared, outlet, Arc::clone(&health)) else {
+            return;
+        };
+        match switchboard.run(Arc::clone(&orders), stop.clone()).await {
+            Ended::Stopped => return,
+            Ended::Reconfigured => {}
+        }
+    }
+}
+
+/// Runs what `start` gives until it ends by itself or `stop` is asked; starts it again if it panics.
+pub(super) async fn keep_running<F: Future<Output = ()> + Send + 'static>(
+    name: Name,
+    outlet: Outlet,
+    stop: CancellationToken,
+    mut start: impl FnMut() -> F,
+) {
+    while !stop.is_cancelled() {
         let span = tracing::info_span!("link", link = %name);
-        let actor = actor.run(Arc::clone(&orders), stop.clone()).instrument(span);
-        match AbortOnDrop(tokio::spawn(actor)).await {
+        match AbortOnDrop(tokio::spawn(start().instrument(span))).await {
             Ok(()) => return,
             Err(error) => {
-                tracing::error!(connection = %name, %error, "a link actor failed and is started again");
+                tracing::error!(connection = %name, %error, "a link failed and is started again");
                 outlet
                     .event(Event {
                         kind: "task_restarted",

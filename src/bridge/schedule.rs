@@ -157,6 +157,16 @@ impl Schedule {
         Next::Now(Visit { station, groups })
     }
 
+    /// Reads a station as at its start: what is not due soon is due at once.
+    pub fn read_at_once(&mut self, station: usize, now: WallMillis) {
+        let groups = self.stations.get_mut(station).map(|station| &mut station.groups);
+        for periodic in groups.into_iter().flatten().filter(|periodic| !periodic.paused) {
+            if periodic.next - now > READ_AT_START_MS {
+                periodic.next = now;
+            }
+        }
+    }
+
     /// After a step of the wall clock backwards: ticks that lie further ahead than an interval come back.
     pub fn clock_stepped(&mut self, now: WallMillis) {
         for periodic in self.stations.iter_mut().flat_map(|station| &mut station.groups) {

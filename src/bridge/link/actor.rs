@@ -9,9 +9,10 @@ use tokio::time::Instant as TokioInstant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::dial_in::Slot;
 use super::failure::{Failure, Subject};
 use super::meter::Meter;
-use super::open::{LinkDriver, open_link};
+use super::open::{LinkDriver, link_over, open_link};
 use super::order::Ordered;
 use super::station::{Changes, Station, StationGroup, locked_out};
 use super::visit::{Found, MakeWay, Part, none_of, read_part};
@@ -28,6 +29,7 @@ use crate::bridge::reading::status::{DeviceState, LinkState, Severity};
 use crate::bridge::schedule::{DueGroup, Next, Schedule, Visit, WallMillis};
 use crate::error::{Code, Layer, Report};
 use crate::session::error::Recovery;
+use crate::transport::TransportError;
 use crate::transport::serial::wait_for_return;
 
 /// An association is released when the meter's next visit is further away: most meters serve one client at a time.
@@ -61,6 +63,8 @@ pub struct LinkActor {
     pub(super) heard: Option<(usize, Instant)>,
     /// The serial port is unplugged.
     is_absent: bool,
+    /// Where the meter's calls come in, if it is the one to call.
+    slot: Option<Arc<Slot>>,
     /// The station whose association is open.
     pub(super) current: Option<usize>,
     pub(super) pause: Backoff,
@@ -83,11 +87,36 @@ impl LinkActor {
         outlet: Outlet,
         health: Arc<LinkHealth>,
     ) -> Option<Self> {
+        Self::of(config, connection, config.devices_of(&connection.name), shared, outlet, health)
+    }
+
+    /// The actor of one device that calls through `slot`.
+    #[must_use]
+    pub fn of_caller(
+        config: &Config,
+        connection: &Connection,
+        (device, slot): (&Device, Arc<Slot>),
+        shared: &Shared,
+        outlet: Outlet,
+        health: Arc<LinkHealth>,
+    ) -> Option<Self> {
+        let actor = Self::of(config, connection, [device].into_iter(), shared, outlet, health)?;
+        Some(Self { slot: Some(slot), ..actor })
+    }
+
+    fn of<'c>(
+        config: &Config,
+        connection: &Connection,
+        devices: impl Iterator<Item = &'c Device>,
+        shared: &Shared,
+        outlet: Outlet,
+        health: Arc<LinkHealth>,
+    ) -> Option<Self> {
         let connection = Arc::new(connection.clone());
         let now = wall_now();
         let mut schedule = Schedule::new();
         let mut stations = Vec::new();
-        for device in config.devices_of(&connection.name) {
+        for device in devices {
             let station = schedule.add_station();
             let groups = station_groups(config, device);
             for (group, _) in &groups {
@@ -113,6 +142,7 @@ impl LinkActor {
             port: None,
             heard: None,
             is_absent: false,
+            slot: None,
             current: None,
             pause: Backoff::link(),
             last_failure: None,
@@ -203,16 +233,29 @@ impl LinkActor {
         tracing::info_span!("visit", device, transaction = format_args!("poll-{}", self.visits))
     }
 
-    /// Waits for a serial port that was unplugged; then there is no reason to leave the link alone any more.
+    /// Waits for the call of a meter, or for a serial port that was unplugged; then there is no reason to leave the link
+    /// alone any more, and what was missed is read.
     async fn port_returned(&mut self) {
-        match &self.connection.link {
-            Link::Serial(serial) if self.is_absent => {
+        match (&self.slot, &self.connection.link) {
+            (Some(slot), _) => {
+                slot.called().await;
+                // It waits: this cannot fail, and if it could the next visit would tell.
+                let _ = self.open().await;
+            }
+            (None, Link::Serial(serial)) if self.is_absent => {
                 wait_for_return(&serial.device).await;
                 tracing::info!(connection = %self.connection.name, "the serial port is back");
                 self.is_absent = false;
-                self.pause.succeeded();
             }
             _ => std::future::pending().await,
+        }
+        self.pause.succeeded();
+        let now = wall_now();
+        for (index, station) in self.stations.iter_mut().enumerate() {
+            station.reachable();
+            if station.is_behind() {
+                self.schedule.read_at_once(index, now);
+            }
         }
     }
 
@@ -385,23 +428,37 @@ impl LinkActor {
         if self.port.is_some() {
             return Ok(());
         }
-        self.health.set_state(LinkState::Connecting);
+        self.say_link(LinkState::Connecting);
         let interface = self.stations.first().map_or(Interface::Hdlc, |station| station.device.interface);
-        match open_link(&self.connection, interface).await {
+        let opened = match &self.slot {
+            None => open_link(&self.connection, interface).await,
+            Some(slot) => {
+                let called = slot.take().ok_or(TransportError::NotCalled);
+                called.map(|port| link_over(port, &self.connection, interface))
+            }
+        };
+        match opened {
             Ok(port) => {
                 self.port = Some(port);
                 self.pause.succeeded();
-                self.health.set_state(LinkState::Up);
+                self.say_link(LinkState::Up);
                 Ok(())
             }
             Err(error) => {
-                self.health.set_state(LinkState::Down);
+                self.say_link(LinkState::Down);
                 self.pause.failed(Instant::now(), fastrand::f64());
                 let failure = Failure::of_link(&error);
                 self.last_failure = Some(failure.report.clone());
                 self.is_absent = self.is_unplugged();
                 Err(failure)
             }
+        }
+    }
+
+    /// A port that meters call is up while it is listened on, whoever has called.
+    fn say_link(&self, state: LinkState) {
+        if self.slot.is_none() {
+            self.health.set_state(state);
         }
     }
 
@@ -439,7 +496,7 @@ impl LinkActor {
         }
         self.heard = None;
         self.is_absent = self.is_unplugged();
-        self.health.set_state(LinkState::Down);
+        self.say_link(LinkState::Down);
         self.stations.iter_mut().for_each(|station| station.dissociated(LinkState::Down));
         let current = self.current.take().and_then(|index| self.stations.get_mut(index));
         if let Some(Station { meter: Ok(meter), .. }) = current {

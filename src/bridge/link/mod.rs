@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod approach;
 pub mod counters;
+pub mod dial_in;
 pub mod failure;
 pub mod identity;
 mod in_parts;

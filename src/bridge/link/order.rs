@@ -100,7 +100,7 @@ impl Order {
             Self::Read { ask, .. } => ask.answer(Err(report)),
             Self::Scan { ask, .. } => ask.answer(Err(report)),
             Self::Test { ask, .. } => ask.answer(Err(report)),
-            Self::SetActivity { ask, .. } => ask.answer(Err(report)),
+            Self::ApplyPauses { ask, .. } => ask.answer(Err(report)),
             Self::Reconnect { ask, .. } | Self::Reconfigure { ask, .. } => ask.answer(Err(report)),
         }
     }

@@ -214,6 +214,20 @@ impl Station {
         self.groups = groups;
     }
 
+    /// The way to the meter is open again: it is tried without delay. The fear of a lock-out remains.
+    pub fn reachable(&mut self) {
+        self.pause.succeeded();
+        if self.lock_out.failures() == 0 {
+            self.status.backoff_until = None;
+        }
+    }
+
+    /// Whether its last cycles failed.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.failed_visits > 0
+    }
+
     /// The next visit is tried whatever happened before.
     pub fn forgive(&mut self) {
         self.pause.succeeded();

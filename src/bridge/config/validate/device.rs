@@ -465,7 +465,23 @@ pub(super) fn on_their_connections(
                 let message = format!("HDLC needs 8 data bits, connection `{}` has 7", connection.name);
                 findings.warning(at, message, "set data_bits: 8 on the connection");
             }
+            (Link::Listen(_), _) if is_nameless(device) && has_neighbours(device, devices) => {
+                let message = format!(
+                    "nothing tells it from the other devices that call on connection `{}`",
+                    connection.name
+                );
+                let hint = "set identity.serial, identity.logical_device_name or server_system_title";
+                findings.warning(Path::root().key("devices").index(index), message, hint);
+            }
             _ => {}
         }
     }
+}
+
+fn is_nameless(device: &Device) -> bool {
+    device.identity == Identity::default() && device.security.server_system_title.is_none()
+}
+
+fn has_neighbours(device: &Device, devices: &[Option<Device>]) -> bool {
+    devices.iter().flatten().any(|other| other.name != device.name && other.connection == device.connection)
 }
