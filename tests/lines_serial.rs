@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::mosquitto::Mosquitto;
+use support::bad_network::{BadNetwork, Manner};
+use support::line_hub::LineHub;
+use support::mosquitto::{Message, Mosquitto};
+use support::optical_head::{OpticalHead, Parity};
 use support::peer_meter::PeerMeter;
 use support::pty::PtyLine;
-use support::readings::{Readings, next_failure, next_good};
-use support::site::Site;
+use support::readings::{Readings, next_failure, next_good, snapshots};
+use support::site::{Site, topic};
 
 /// A site whose connection `c` is a serial port.
 fn serial_site(broker: &Mosquitto, line: &PtyLine, keys: Value) -> Site {
@@ -52,7 +55,7 @@ async fn every_number_arrives_over_a_serial_port_that_vanishes_and_returns() {
 }
 
 #[tokio::test]
-async fn only_an_echo_is_named_and_an_echo_is_dropped() {
+async fn a_line_that_only_echoes_is_named() {
     let broker = Mosquitto::start();
     let live = broker.subscribe("dlms/g/#");
     let line = PtyLine::echoing();
@@ -96,4 +99,88 @@ fn check_names_a_port_that_is_absent() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("/dev/no-such-port does not exist"), "{text}");
     assert!(text.contains("connections[0].device") || text.contains("/connections/0/device"), "{text}");
+}
+
+#[tokio::test]
+async fn meters_share_a_line_and_a_dead_one_costs_its_time_out() {
+    let start = |server: &str| PeerMeter::start(&["--interface", "hdlc", "--server-address", server], 4);
+    let (Some(one), Some(other)) = (start("1/17"), start("1/18")) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let hub = LineHub::of(&[one.port(), other.port()]).await;
+    let line = PtyLine::to_tcp(hub.port());
+    let readings = Readings::of(&one);
+    let at = |physical: u8| json!({"server_address": physical, "logical_server_address": 1, "timeout": "600ms", "retries": 2});
+    let gateway = serial_site(&broker, &line, json!({}))
+        .device("one", "c", at(17))
+        .device("dead", "c", at(99))
+        .device("other", "c", at(18))
+        .group("g", &["one", "dead", "other"], readings.values.clone(), json!({"interval": 2}))
+        .start();
+    for device in ["one", "other", "one", "other"] {
+        readings.assert_all_in(&next_good(&live, device).await);
+    }
+    assert_eq!(next_failure(&live, "dead").await, "HDLC_NO_UA");
+    let worst = |messages: &[Message]| {
+        let all = ["one", "other"].into_iter().flat_map(|device| snapshots(messages, device, "g"));
+        // Before it was known to be dead, it was asked three times.
+        all.skip(2).map(|snapshot| snapshot["late_ms"].as_u64().expect("late_ms")).max()
+    };
+    for device in ["one", "other", "one", "other"] {
+        readings.assert_all_in(&next_good(&live, device).await);
+    }
+    let messages = live.messages();
+    let worst = worst(&messages).expect("snapshots");
+    assert!(worst < 3 * 600 + 1200, "{worst} ms late at worst");
+    let status = messages.iter().rfind(|message| message.topic == topic("devices/dead/status"));
+    let status = status.expect("a status").json();
+    assert!(status["backoff_until"].is_string(), "{status}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn meters_sign_on_over_a_serial_port_one_after_the_other() {
+    let start = |server: &str| PeerMeter::start(&["--interface", "hdlc", "--server-address", server], 2);
+    let (Some(one), Some(other)) = (start("1"), start("1")) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let head = OpticalHead::before(&[("11", one.port()), ("22", other.port())], Parity::Client).await;
+    let line = PtyLine::to_tcp(head.port());
+    let readings = Readings::of(&one);
+    let keys = |address: &str| json!({"interface": "hdlc_mode_e", "mode_e": {"address": address, "max_baud": 9600}, "timeout": "2s"});
+    let gateway = serial_site(&broker, &line, json!({"baud_rate": 300, "parity_mode": "software_7e1"}))
+        .device("one", "c", keys("11"))
+        .device("other", "c", keys("22"))
+        .group("g", &["one", "other"], readings.values.clone(), json!({"interval": 4}))
+        .start();
+    for device in ["one", "other", "one"] {
+        readings.assert_all_in(&next_good(&live, device).await);
+    }
+    let sign_ons = head.sign_ons();
+    // The fifth speed, 9600 baud, is the fastest that both take.
+    assert!(sign_ons.starts_with(&["11 252".to_owned(), "22 252".to_owned()]), "{sign_ons:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_echoes_all_we_say_is_read() {
+    let start = |framing: &str| PeerMeter::start(&["--interface", framing], 2);
+    let (Some(hdlc), Some(wrapper)) = (start("hdlc"), start("wrapper")) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    for (meter, framing, echo) in
+        [(&hdlc, "hdlc", "drop"), (&hdlc, "hdlc", "auto"), (&wrapper, "wrapper", "auto")]
+    {
+        let network = BadNetwork::before(meter.port()).await;
+        network.be(Manner::Echoing);
+        let line = PtyLine::to_tcp(network.port());
+        let readings = Readings::of(meter);
+        let device = format!("{framing}-{echo}");
+        let gateway = serial_site(&broker, &line, json!({"echo": echo}))
+            .device(&device, "c", json!({"interface": framing, "timeout": "2s"}))
+            .group("g", &[&device], readings.values.clone(), json!({}))
+            .start();
+        readings.assert_all_in(&next_good(&live, &device).await);
+        gateway.stop().await;
+    }
 }
