@@ -1,25 +1,28 @@
 //! The configuration as the bridge uses it: valid, references resolved, every default applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod broker;
+mod line;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
+pub use broker::{Broker, ClientCertificate, Control, Mqtt, Qos, Scheme, Tls, ValueTopics};
+pub use line::{Connection, Hold, Level, Link, Listen, OwnBytes, Persistence, Rs485, Serial, Tcp, Udp};
+
 use super::address::ServerAddress;
-use super::document::connection::{Echo, FlowControl, Parity, ParityMode};
 use super::document::device::{
     AccessSecurity, CipheringForm, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
 };
 use super::document::group::{Capture, NullCells};
-use super::document::mqtt::{Permission, Protocol};
 use super::document::{Document, Durability, WhenFull};
 use super::load::Source;
 use super::name::Name;
 use super::object::{TimePoint, Unit};
 use super::secret::Secret;
-use crate::bridge::topics::Topics;
 use crate::cosem::catalogue::ClassId;
 use crate::security::control_byte::SecuritySuite;
 use crate::security::key::SystemTitle;
@@ -52,108 +55,6 @@ pub struct Config {
     pub(super) source: Source,
 }
 
-/// The broker and what is published there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mqtt {
-    /// Where the broker is.
-    pub broker: Broker,
-    /// Version of MQTT.
-    pub protocol: Protocol,
-    /// Client id.
-    pub client_id: String,
-    /// User name.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<Secret>,
-    /// Certificates; used where the broker is reached over TLS.
-    pub tls: Tls,
-    /// Every topic, below the base topic.
-    pub topics: Topics,
-    /// Keep-alive interval, whole seconds.
-    pub keep_alive: Duration,
-    /// Quality of service of what is published.
-    pub qos: Qos,
-    /// Whether each value has a topic of its own as well.
-    pub value_topics: ValueTopics,
-    /// What may be asked over MQTT.
-    pub control: Control,
-    /// Topic filters of the response topics that callers may name.
-    pub response_topics: Vec<String>,
-}
-
-/// Where a broker is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
-    /// How it is reached.
-    pub scheme: Scheme,
-    /// Name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path of the websocket, beginning with a slash.
-    pub path: String,
-}
-
-/// How a broker is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// TCP.
-    Mqtt,
-    /// TLS.
-    Mqtts,
-    /// Websocket.
-    Ws,
-    /// Websocket over TLS.
-    Wss,
-}
-
-/// Certificates. Relative paths are resolved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Authorities that are trusted; the system's if none.
-    pub ca_file: Option<PathBuf>,
-    /// The client's certificate and its key.
-    pub client: Option<ClientCertificate>,
-    /// The name that the broker's certificate must have, if not the host.
-    pub server_name: Option<String>,
-}
-
-/// A client certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate.
-    pub cert_file: PathBuf,
-    /// Its private key.
-    pub key_file: PathBuf,
-}
-
-/// Quality of service of what is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Qos {
-    /// 0.
-    AtMostOnce,
-    /// 1.
-    AtLeastOnce,
-}
-
-/// Whether each value has a topic of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueTopics {
-    /// Group snapshots alone.
-    Off,
-    /// `devices/<device>/values/<value>` too.
-    On,
-}
-
-/// What may be asked over MQTT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Nothing: requests aren't even subscribed to.
-    Off,
-    /// These.
-    Allow(BTreeSet<Permission>),
-}
-
 /// Messages on their way to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outbox {
@@ -172,147 +73,6 @@ pub struct Outbox {
 pub struct Http {
     /// Where to listen.
     pub listen: SocketAddr,
-}
-
-/// A line that meters hang on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// Name.
-    pub name: Name,
-    /// Free text.
-    pub title: Option<String>,
-    /// Whether it is used.
-    pub enabled: bool,
-    /// What kind of line it is, and where.
-    pub link: Link,
-    /// Whether associations stay open between visits.
-    pub hold: Hold,
-    /// Pause between receiving and sending.
-    pub turnaround: Duration,
-    /// What becomes of our own bytes coming back.
-    pub echo: Echo,
-    /// Who makes the parity bit.
-    pub parity_mode: ParityMode,
-}
-
-/// A kind of line, with its settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// We connect over TCP.
-    Tcp(Tcp),
-    /// UDP.
-    Udp(Udp),
-    /// Meters or modems connect to us.
-    Listen(Listen),
-    /// A serial port.
-    Serial(Serial),
-}
-
-/// A TCP endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tcp {
-    /// Name or address, IPv6 without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether the connection is kept between cycles.
-    pub persistence: Persistence,
-    /// Longest time for the connection to open.
-    pub connect_timeout: Duration,
-    /// Idle time after which TCP probes the peer.
-    pub keep_alive: Option<Duration>,
-}
-
-/// Whether a connection is kept between cycles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Persistence {
-    /// It is opened for each cycle and closed after it.
-    PerCycle,
-    /// It is kept.
-    Persistent,
-}
-
-/// Whether associations stay open between visits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Hold {
-    /// Released when the next visit is far.
-    Release,
-    /// Kept whatever the pause.
-    Hold,
-}
-
-/// A UDP endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Udp {
-    /// Name or address, IPv6 without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-/// A port where meters or modems connect to us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// Address to listen on.
-    pub address: SocketAddr,
-    /// Idle time after which TCP probes the peer.
-    pub keep_alive: Option<Duration>,
-    /// Most connections at a time.
-    pub max_connections: u16,
-    /// Time in which who connects must be known.
-    pub identify_timeout: Duration,
-}
-
-/// A serial port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Serial {
-    /// Path of the port.
-    pub device: PathBuf,
-    /// Speed in baud.
-    pub baud_rate: u32,
-    /// Data bits, 5 to 8.
-    pub data_bits: u8,
-    /// Stop bits, 1 or 2.
-    pub stop_bits: u8,
-    /// Parity.
-    pub parity: Parity,
-    /// Flow control.
-    pub flow_control: FlowControl,
-    /// Direction control by the driver, if wanted.
-    pub rs485: Option<Rs485>,
-}
-
-/// Direction control of RS-485.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rs485 {
-    /// Level of RTS while sending.
-    pub rts_on_send: Level,
-    /// Level of RTS after sending.
-    pub rts_after_send: Level,
-    /// Pause between RTS and the first bit.
-    pub delay_before_send: Duration,
-    /// Pause between the last bit and RTS.
-    pub delay_after_send: Duration,
-    /// Whether we hear ourselves.
-    pub own_bytes: OwnBytes,
-}
-
-/// Level of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Level {
-    /// Low.
-    Low,
-    /// High.
-    High,
-}
-
-/// Whether the receiver is on while we send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OwnBytes {
-    /// Off.
-    Unheard,
-    /// On.
-    Heard,
 }
 
 /// A meter.
@@ -575,47 +335,6 @@ impl Config {
         self.enabled
             && device.enabled
             && self.connection_of(device).is_some_and(|connection| connection.enabled)
-    }
-}
-
-impl Scheme {
-    /// Whether the way goes over TLS.
-    #[must_use]
-    pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Wss)
-    }
-
-    /// Whether the way goes over a websocket.
-    #[must_use]
-    pub const fn is_websocket(self) -> bool {
-        matches!(self, Self::Ws | Self::Wss)
-    }
-
-    /// As in a URL.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mqtt => "mqtt",
-            Self::Mqtts => "mqtts",
-            Self::Ws => "ws",
-            Self::Wss => "wss",
-        }
-    }
-}
-
-impl Control {
-    /// Whether a verb may be asked: itself, or its family (`config` for `config/get`).
-    #[must_use]
-    pub fn allows(&self, verb: &str) -> bool {
-        let Self::Allow(permissions) = self else { return false };
-        let family = verb.split_once('/').map_or(verb, |(family, _)| family);
-        permissions.iter().any(|permission| permission.as_str() == verb || permission.as_str() == family)
-    }
-
-    /// Whether definitions that come with a test request may be used.
-    #[must_use]
-    pub fn allows_inline_tests(&self) -> bool {
-        matches!(self, Self::Allow(permissions) if permissions.contains(&Permission::TestInline))
     }
 }
 
