@@ -2,7 +2,9 @@
 
 pub mod actor;
 pub mod approach;
+mod attempt;
 pub mod counters;
+mod cycle;
 pub mod dial_in;
 pub mod failure;
 pub mod identity;
