@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::modem::Call;
 use support::mosquitto::{Message, Mosquitto, free_port};
 use support::peer_meter::PeerMeter;
-use support::readings::{Readings, next_failure, next_good, snapshots};
+use support::readings::{Readings, next_failure, next_good, next_snapshot, snapshots};
 use support::site::{Site, topic};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -149,4 +149,96 @@ async fn strangers_are_hung_up_on_and_bounded() {
         "nothing of a stranger is published"
     );
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn meters_that_call_over_hdlc_are_told_apart_by_system_title() {
+    let start = |title: &str| {
+        let security = ["--client-address", "1", "--security", "authencr", "--system-title", title];
+        PeerMeter::start(&[&["--interface", "hdlc"], &security[..]].concat(), 2)
+    };
+    const TITLES: [(&str, &str); 2] = [("one", "524947000000002A"), ("other", "524947000000002B")];
+    let (Some(one), Some(other)) = (start(TITLES[0].1), start(TITLES[1].1)) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let readings = Readings::of(&one);
+    let port = free_port();
+    // They say the same name and have the same keys: nothing else tells them apart.
+    let titled = |title: &str| {
+        json!({
+            "interface": "hdlc", "timeout": "2s", "client_address": 1, "server_system_title": title,
+            "transport_security": "authentication_encryption",
+            "block_cipher_key": "000102030405060708090A0B0C0D0E0F",
+            "authentication_key": "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF",
+        })
+    };
+    // Its folder holds the invocation counters.
+    let site = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("one", "calls", titled(TITLES[0].1))
+        .device("other", "calls", titled(TITLES[1].1))
+        .group("g", &["one", "other"], readings.values.clone(), json!({}));
+    let gateway = site.start();
+    let _others_call = Call::through(port, b"", other.port()).await;
+    readings.assert_all_in(&next_good(&live, "other").await);
+    let _its_call = Call::through(port, b"", one.port()).await;
+    readings.assert_all_in(&next_good(&live, "one").await);
+    for (device, title) in TITLES {
+        let topic = topic(&format!("devices/{device}/status"));
+        let told = |message: &&Message| {
+            message.topic == topic && message.json()["identity"]["system_title"].is_string()
+        };
+        let messages = live.until("status", |messages| messages.iter().any(|it| told(&it))).await;
+        let status = messages.iter().rfind(told).expect("it was there").json();
+        assert_eq!(status["identity"]["system_title"], title, "{device}: {status}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_claims_the_name_of_another_is_not_believed() {
+    let Some(impostor) = peer(&[], 2) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let readings = Readings::of(&impostor);
+    let port = free_port();
+    let identified = |identity: Value| json!({"interface": "wrapper", "timeout": "2s", "identity": identity});
+    let gateway = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("claimed", "calls", identified(json!({"serial": "51324481"})))
+        .device("itself", "calls", identified(json!({"serial": PEERS_SERIAL})))
+        .group("g", &["claimed", "itself"], readings.values.clone(), json!({}))
+        .start();
+    assert_eq!(next_failure(&live, "claimed").await, "LINK_DOWN", "nobody has called");
+    let _claim = Call::through(port, b"SN=51324481\r\n", impostor.port()).await;
+    let is_found_out = |snapshot: &Value| snapshot["error"]["code"] == "WRONG_METER";
+    next_snapshot(&live, "claimed", is_found_out).await;
+    let _call = Call::through(port, b"", impostor.port()).await;
+    readings.assert_all_in(&next_good(&live, "itself").await);
+    gateway.stop().await;
+    let of_claimed = snapshots(&live.messages(), "claimed", "g");
+    assert!(of_claimed.iter().all(|snapshot| snapshot["status"] == "failed"), "nothing of it is published");
+}
+
+#[tokio::test]
+async fn a_meter_that_goes_away_in_the_middle_of_a_reading_returns() {
+    let Some(meter) = peer(&[], 3) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let readings = Readings::of(&meter);
+    let port = free_port();
+    let named = json!({"interface": "wrapper", "timeout": "2s", "identity": {"serial": PEERS_SERIAL}});
+    let absent = json!({"interface": "wrapper", "timeout": "2s", "identity": {"serial": "77"}});
+    let gateway = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("one", "calls", named)
+        .device("absent", "calls", absent)
+        .group("g", &["one", "absent"], readings.values.clone(), json!({}))
+        .start();
+    for octets in [400, 700, 1000] {
+        let call = Call::cut_after(octets, port, meter.port()).await;
+        call.ended(PATIENCE).await;
+        let _call = Call::through(port, b"", meter.port()).await;
+        readings.assert_all_in(&next_good(&live, "one").await);
+    }
+    gateway.stop().await;
+    let of_absent = snapshots(&live.messages(), "absent", "g");
+    assert!(of_absent.iter().all(|snapshot| snapshot["status"] == "failed"), "nothing of another's call");
 }

@@ -23,6 +23,20 @@ impl Call {
         })
     }
 
+    /// Calls and connects through to a meter, and loses its network after so many octets from it.
+    pub(crate) async fn cut_after(octets: u64, gateway: u16, meter: u16) -> Self {
+        let (mut from_gateway, mut to_gateway) = dial(gateway).await.into_split();
+        let meter = TcpStream::connect(("127.0.0.1", meter)).await.unwrap();
+        let (from_meter, mut to_meter) = meter.into_split();
+        Self::lasting(async move {
+            let mut answers = from_meter.take(octets);
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_gateway, &mut to_meter) => {}
+                _ = tokio::io::copy(&mut answers, &mut to_gateway) => {}
+            }
+        })
+    }
+
     /// Calls, and says nothing whatever it is asked.
     pub(crate) async fn mute(gateway: u16) -> Self {
         let mut line = dial(gateway).await;

@@ -33,8 +33,8 @@ enum Asked {
     Known(usize),
     /// Somebody, who tells this.
     Stranger(String),
-    /// Somebody who does not tell who.
-    Mute,
+    /// Somebody who does not tell enough: it may be any of `candidates`.
+    Unsure { told: String, candidates: Vec<usize> },
     /// Nobody that we may speak to.
     Nobody(Report),
 }
@@ -77,7 +77,7 @@ impl Directory {
                     told = words;
                     break;
                 }
-                Asked::Mute => told = "it does not tell who it is".to_owned(),
+                Asked::Unsure { told: words, .. } => told = words,
                 Asked::Nobody(report) => {
                     tracing::debug!(connection = %self.connection.name, %peer, code = %report.code,
                         message = %report.message, "no answer to one way of asking");
@@ -104,8 +104,8 @@ impl Directory {
         ways
     }
 
-    /// Asks the public client first, which no meter counts as an attempt to break in. Then, where all devices of this way
-    /// have the same password and keys, they are right whoever it is.
+    /// Asks the public client first, which no meter counts as an attempt to break in. Then, where all devices
+    /// that it may still be have the same password and keys, they are right whoever it is.
     async fn ask_one_way(
         &self,
         driver: &mut LinkDriver,
@@ -116,19 +116,28 @@ impl Directory {
             return Ok(Asked::Nobody(unknown("no devices")));
         };
         let open = self.open_to(device, ways);
-        let mut asked = self.ask_as(driver, way, public(&open)).await?;
-        let mut devices = way.iter().filter_map(|index| self.devices.get(*index));
-        let may_authenticate = devices.all(|other| is_same_client(device, other));
-        if may_authenticate && matches!(asked, Asked::Mute | Asked::Nobody(_)) {
-            asked = self.ask_as(driver, way, open).await?;
+        let asked = self.ask_as(driver, way, public(&open)).await?;
+        let candidates = match &asked {
+            Asked::Unsure { candidates, .. } => candidates.clone(),
+            Asked::Nobody(_) => way.to_vec(),
+            Asked::Known(_) | Asked::Stranger(_) => return Ok(asked),
+        };
+        let mut devices = candidates.iter().filter_map(|index| self.devices.get(*index));
+        let Some(candidate) = devices.next() else { return Ok(asked) };
+        if !devices.all(|other| is_same_client(candidate, other)) {
+            return Ok(asked);
         }
-        Ok(asked)
+        self.ask_as(driver, &candidates, self.open_to(candidate, ways)).await
     }
 
     /// A device as it is asked who it is: nothing is expected of it, and nothing is repeated for long.
     fn open_to(&self, device: &Device, ways: usize) -> Device {
         let patient = if ways > 1 { 0 } else { 1 };
-        Device { identity: Identity::default(), retries: device.retries.min(patient), ..device.clone() }
+        let mut device =
+            Device { identity: Identity::default(), retries: device.retries.min(patient), ..device.clone() };
+        // The one that is expected would pass for the one that is sent.
+        device.security.server_system_title = None;
+        device
     }
 
     async fn ask_as(&self, driver: &mut LinkDriver, way: &[usize], device: Device) -> Result<Asked, Report> {
@@ -176,7 +185,9 @@ impl Directory {
         }
         let title = title.map(|title| format!("system title {title}"));
         let words: Vec<String> = association.told.words().into_iter().chain(title).collect();
-        if words.is_empty() { Asked::Mute } else { Asked::Stranger(words.join(", ")) }
+        let told = if words.is_empty() { "it does not tell who it is".to_owned() } else { words.join(", ") };
+        let candidates: Vec<usize> = is(Recognition::Unknown).collect();
+        if candidates.is_empty() { Asked::Stranger(told) } else { Asked::Unsure { told, candidates } }
     }
 }
 
