@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use dlms2mqtt::error::Code;
-use dlms2mqtt::transport::mode_e::{self, ParityMaker, SignOnSettings};
+use dlms2mqtt::transport::mode_e::{self, Effort, ParityMaker, SignOnSettings};
 use dlms2mqtt::transport::rs485::{OwnBytes, Rs485Settings, RtsLevel};
 use dlms2mqtt::transport::serial::{DataBits, FlowControl, LineFormat, Parity, StopBits, wait_for_return};
 use dlms2mqtt::transport::seven_e_one::SevenEvenOne;
@@ -208,6 +208,7 @@ async fn a_meter_signs_on_over_a_port_without_parity() {
         max_baud: 9600,
         parity: ParityMaker::Software,
         timeout: PATIENCE,
+        effort: Effort::Full,
     };
     let meter = async {
         let mut far = SevenEvenOne::new(far);

@@ -17,7 +17,7 @@ use crate::wire::iec62056_21::{self, BaudCharacter, Identification, SignOnAnswer
 
 pub use error::SignOnError;
 
-/// How often the request is sent.
+/// How often the request is sent with full effort.
 const ATTEMPTS: u32 = 3;
 /// The shortest time between two requests.
 const ATTEMPT_PERIOD: Duration = Duration::from_secs(2);
@@ -48,6 +48,18 @@ pub struct SignOnSettings {
     pub parity: ParityMaker,
     /// How long an answer may take, over what the line needs; two seconds at least.
     pub timeout: Duration,
+    /// How much is done to be heard.
+    pub effort: Effort,
+}
+
+/// How much is done to be heard by a meter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// Three requests, the last of them after characters that wake battery meters.
+    #[default]
+    Full,
+    /// One request: for a meter that was silent before and shares its line with others.
+    Single,
 }
 
 /// Who makes the parity bit of 7E1.
@@ -89,7 +101,11 @@ pub async fn sign_on<L: Line>(line: &mut L, settings: &SignOnSettings) -> Result
     iec62056_21::sign_on(&settings.address, &mut request).map_err(|_| SignOnError::Address)?;
 
     let mut failure = SignOnError::Silent;
-    for attempt in 1..=ATTEMPTS {
+    let attempts = match settings.effort {
+        Effort::Full => ATTEMPTS,
+        Effort::Single => 1,
+    };
+    for attempt in 1..=attempts {
         let next = Instant::now() + ATTEMPT_PERIOD;
         if attempt == ATTEMPTS {
             wake_up(line).await?;
@@ -98,7 +114,7 @@ pub async fn sign_on<L: Line>(line: &mut L, settings: &SignOnSettings) -> Result
             Ok(offer) => return accept(line, offer, settings).await,
             Err(error) => failure = error.or(failure),
         }
-        if attempt < ATTEMPTS {
+        if attempt < attempts {
             sleep_until(next).await;
         }
     }

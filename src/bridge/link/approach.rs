@@ -12,20 +12,23 @@ use crate::bridge::config::model::{Connection, Device, Link};
 use crate::client::{ClientError, MeterClient};
 use crate::session::link::LinkParameters;
 use crate::transport::line::Line;
-use crate::transport::mode_e::{self, ParityMaker, SignOnSettings};
+use crate::transport::mode_e::{self, Effort, ParityMaker, SignOnSettings};
 use crate::transport::serial::LineFormat;
 use crate::transport::{Driver, TransportError};
 
 /// After DISC meters take a moment to listen at 300 baud again.
 const REST_AFTER_MODE_E: Duration = Duration::from_millis(1500);
 
+/// A meter that stays silent is asked with full effort again each so many times: it may be one that must be woken.
+const FULL_EFFORT_EACH: u32 = 8;
+
 /// How one meter is approached.
 #[derive(Debug)]
 pub struct Approach {
     octet_time: Duration,
     rest_until: Option<Instant>,
-    /// The meter did not answer the last time.
-    was_silent: bool,
+    /// Attempts in a row that the meter did not answer.
+    silences: u32,
 }
 
 impl Approach {
@@ -36,7 +39,7 @@ impl Approach {
             Link::Serial(serial) => line_format(serial).octet_time(),
             Link::Tcp(_) | Link::Udp(_) | Link::Listen(_) => Duration::ZERO,
         };
-        Self { octet_time, rest_until: None, was_silent: false }
+        Self { octet_time, rest_until: None, silences: 0 }
     }
 
     /// How long one octet takes on the line; zero where that is unknown or negligible.
@@ -62,7 +65,12 @@ impl Approach {
         line.trace().set_framing(framing(device.interface));
         match (device.interface, &connection.link) {
             (Interface::HdlcModeE, _) => {
-                let signed_on = mode_e::sign_on(line, &sign_on_settings(device, connection)).await?;
+                let settings = sign_on_settings(device, connection, self.effort());
+                let signed_on = mode_e::sign_on(line, &settings).await;
+                if let Err(TransportError::ModeE(_)) = &signed_on {
+                    self.silences = self.silences.saturating_add(1);
+                }
+                let signed_on = signed_on?;
                 tracing::debug!(device = %device.name, manufacturer = signed_on.manufacturer,
                     identification = signed_on.identification, baud = signed_on.baud, "the meter signed on");
                 if !signed_on.announces_mode_e {
@@ -86,9 +94,17 @@ impl Approach {
         &mut self,
         client: &mut MeterClient<'_, L>,
     ) -> Result<LinkParameters, ClientError> {
-        let opened = if self.was_silent { client.probe().await } else { client.open().await };
-        self.was_silent = matches!(opened, Err(ClientError::Session(_)));
+        let opened = if self.silences > 0 { client.probe().await } else { client.open().await };
+        self.silences = match opened {
+            Err(ClientError::Session(_)) => self.silences.saturating_add(1),
+            _ => 0,
+        };
         opened
+    }
+
+    /// How much a sign-on may cost those who share the line.
+    const fn effort(&self) -> Effort {
+        if self.silences.is_multiple_of(FULL_EFFORT_EACH) { Effort::Full } else { Effort::Single }
     }
 
     /// The meter was left: its line is at rest for a while.
@@ -99,7 +115,7 @@ impl Approach {
     }
 }
 
-fn sign_on_settings(device: &Device, connection: &Connection) -> SignOnSettings {
+fn sign_on_settings(device: &Device, connection: &Connection, effort: Effort) -> SignOnSettings {
     SignOnSettings {
         address: device.mode_e.address.clone(),
         max_baud: device.mode_e.max_baud,
@@ -108,5 +124,6 @@ fn sign_on_settings(device: &Device, connection: &Connection) -> SignOnSettings 
             ParityMode::Software7E1 => ParityMaker::Software,
         },
         timeout: device.timeout,
+        effort,
     }
 }

@@ -44,10 +44,10 @@ impl Failure {
         Self { subject: Subject::Meter, report, recovery: Recovery::BackOffMeter }
     }
 
-    /// Whether it is that no answer came in time.
+    /// Whether it is that no answer came in time, or none to a sign-on.
     #[must_use]
     pub const fn has_waited(&self) -> bool {
-        matches!(self.report.code, Code::Timeout | Code::HdlcNoUa | Code::TcpTimeout)
+        matches!(self.report.code, Code::Timeout | Code::HdlcNoUa | Code::TcpTimeout | Code::ModeE)
     }
 
     /// Whether a connection or an association that was kept open may have gone stale: worth another attempt on a new one.

@@ -59,6 +59,7 @@ fn settings() -> SignOnSettings {
         max_baud: 115_200,
         parity: ParityMaker::Port,
         timeout: Duration::from_secs(5),
+        effort: Effort::Full,
     }
 }
 
@@ -254,4 +255,24 @@ async fn a_line_that_ends_is_no_silence() {
     let (mut line, _meter) = Bench::new();
     let wrong = SignOnSettings { address: "!".into(), ..settings };
     assert_eq!(sign_on(&mut line, &wrong).await, Err(SignOnError::Address.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_meter_costs_one_time_out_where_a_single_request_is_enough() {
+    let single = SignOnSettings { effort: Effort::Single, timeout: Duration::from_secs(3), ..settings() };
+    let script = async |meter: &mut DuplexStream| {
+        hear(meter, b"/?!\r\n").await;
+        let more = timeout(Duration::from_secs(60), meter.read_u8()).await;
+        assert!(more.is_err(), "nothing else is said: {more:?}");
+    };
+    let (mut line, mut meter) = Bench::new();
+    let begun = Instant::now();
+    let silent = async {
+        let outcome = sign_on(&mut line, &single).await;
+        (outcome, begun.elapsed())
+    };
+    let ((outcome, took), ()) = tokio::join!(silent, script(&mut meter));
+    assert_eq!(outcome, Err(SignOnError::Silent.into()));
+    // The request takes 167 ms of the line.
+    assert!(took < Duration::from_millis(3250), "{took:?}");
 }
