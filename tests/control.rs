@@ -128,3 +128,20 @@ fn tests_pauses_jobs_and_the_log_in_both_versions() {
         assert_eq!(paho.request("device/reconnect", json!({ "device": "meter" }))["status"], "ok");
     }
 }
+
+#[test]
+fn another_gateway_of_our_name_is_told_of() {
+    let broker = Mosquitto::start();
+    let paho = Paho::start(broker.port(), "5", "dlms/g", &[]);
+    let configuration = config(&broker, "5", 1);
+    let _one = RunningBridge::start(&configuration);
+    paho.event("started");
+    let _other = RunningBridge::start(&configuration);
+    let event = paho.event("client_id_conflict");
+    assert_eq!(
+        (&event["code"], &event["severity"]),
+        (&json!("MQTT_CLIENT_ID_CONFLICT"), &json!("warning")),
+        "{event}"
+    );
+    assert!(event["data"]["reason"].is_string(), "{event}");
+}

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::config::model::Control;
 use super::health::{Health, HealthStatus, Losses, MqttHealth, OutboxHealth, Whole};
 use super::links::Links;
 use super::metrics::Scrape;
@@ -96,7 +97,7 @@ impl Hub {
                 "protocol": protocol.map(super::publisher::Version::as_str),
                 "client_id": config.mqtt.client_id,
             },
-            "features": ["tcp", "udp", "serial", "hdlc", "hdlc_mode_e", "listen", "wrapper", "control"],
+            "features": features(&config),
             "seq_start": self.sequence.start(),
         });
         outlet.state(&outlet.topics().bridge_info(), &info);
@@ -176,4 +177,23 @@ impl Hub {
             mqtt: self.mqtt(),
         }
     }
+}
+
+/// What subscribers and callers may count on.
+fn features(config: &Config) -> Vec<&'static str> {
+    let mut features = vec![
+        "tcp",
+        "udp",
+        "serial",
+        "hdlc",
+        "hdlc_mode_e",
+        "listen",
+        "wrapper",
+        "short_names",
+        "durable_outbox",
+    ];
+    if config.mqtt.control != Control::Off {
+        features.push("control");
+    }
+    features
 }

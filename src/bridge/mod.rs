@@ -5,6 +5,7 @@ pub mod broker;
 pub mod config;
 pub mod control;
 pub mod durable_file;
+mod event_watch;
 pub mod health;
 pub mod http;
 pub mod hub;

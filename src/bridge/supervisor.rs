@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::publisher_settings;
 use super::config::Config;
 use super::control::{ControlPlane, ControlSocket, serve_mqtt};
+use super::event_watch;
 use super::http;
 use super::hub::{Current, Hub};
 use super::link::meter::Counters;
@@ -139,6 +140,7 @@ impl Bridge {
         helpers.spawn(serve_mqtt(plane, self.publisher.requests));
         helpers.spawn(guard(Arc::clone(&self.keeper)));
         helpers.spawn(store_watch::run(Arc::clone(hub)));
+        helpers.spawn(event_watch::run(Arc::clone(hub)));
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
         helpers.spawn(http::serve_as_configured(Arc::clone(hub)));
         let mut mqtt = hub.publisher.mqtt_state();
