@@ -14,6 +14,7 @@ use dlms2mqtt::security::{CounterId, CounterStore as _, MemoryCounterStore, Syst
 use serde_json::{Value, json};
 use support::peer_mode::{BLOCK_CIPHER_KEY, Mode, OWN_TITLE, PLAIN, key};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 const HDLC: Mode = Mode { framing: "hdlc", ..PLAIN };
@@ -102,6 +103,44 @@ async fn a_healthy_device_passes_every_step() {
         let conformance = json["negotiated"]["conformance"].as_array().expect("services");
         assert!(conformance.iter().any(|it| it == service), "{json:#}");
         assert_eq!(json["negotiated"]["hdlc"].is_object(), mode.framing == "hdlc", "{json:#}");
+    }
+}
+
+/// A line at another speed: whatever is asked, octets come back that are no frame.
+async fn noise(octets: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut asked = [0; 256];
+                while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                    if stream.write_all(octets).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn octets_that_are_no_frames_are_the_lines_fault() {
+    // Without flags, with flags but no format between them, and a frame whose check sequences do not fit.
+    let noises: [&[u8]; 3] = [
+        b"\x9f\xe0\x1c\xf8\x00\xff\x3c\xe7",
+        b"\x7e\x1c\xf8\x7e\x00\x7e\xff\x3c\x7e",
+        b"\x7e\xa0\x07\x21\x03\x73\x00\x00\x7e",
+    ];
+    for octets in noises {
+        let port = noise(octets).await;
+        let (config, _state) = config(HDLC, port, &json!({ "timeout": "300ms", "retries": 0 }));
+        let garbled = probe(&config, &forgetful()).await;
+        let error = garbled.error().unwrap_or_else(|| panic!("{octets:02x?}: {garbled:#?}"));
+        assert!(error.message.contains("octets arrive, but no whole frame"), "{octets:02x?}: {garbled:#?}");
+        assert!(error.hint.contains("baud"), "{octets:02x?}: {garbled:#?}");
+        assert_eq!(status(&garbled, "snrm").0, StepStatus::Failed, "{octets:02x?}: {garbled:#?}");
     }
 }
 
