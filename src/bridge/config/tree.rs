@@ -47,7 +47,7 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Problem> {
         return Err(too_long());
     }
     if nesting(text) > DEEPEST_NESTING {
-        return Err(Problem::error(Path::root(), "the configuration is nested too deeply"));
+        return Err(Problem::error(Path::root(), "what is written here is nested too deeply"));
     }
     let nodes = Cell::new(0);
     let node = Node { nodes: &nodes };
