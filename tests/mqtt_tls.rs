@@ -222,6 +222,30 @@ async fn a_file_at_fault_is_named_and_renewed_files_need_no_restart() {
 }
 
 #[tokio::test]
+async fn a_client_certificate_is_renewed_without_a_restart() {
+    let authority = Authority::new();
+    let server = authority.sign("server", "localhost", Valid::Now);
+    let ca = format!("cafile {}", authority.file().display());
+    let (_broker, port) = broker(&server, &[&ca, "require_certificate true"]);
+    let (old, new) =
+        (authority.sign("old", "gateway", Valid::Past), authority.sign("new", "gateway", Valid::Now));
+    let tls = TlsSettings {
+        cert_file: Some(old.cert.clone()),
+        key_file: Some(old.key.clone()),
+        ..trusting(&authority.file())
+    };
+    let publisher = start(&format!("mqtts://localhost:{port}"), tls);
+    assert_eq!(outcome(&publisher).await, Err(Code::TlsClientCert));
+    // One after the other, as a renewal does it: the pair that does not fit in between does no harm.
+    fs::copy(&new.key, &old.key).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!publisher.handle.mqtt_state().borrow().connected);
+    fs::copy(&new.cert, &old.cert).unwrap();
+    let mut states = publisher.handle.mqtt_state();
+    timeout(PATIENCE, states.wait_for(|state| state.connected)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn tls_to_a_plain_port_and_plain_to_a_tls_port_are_explained() {
     let authority = Authority::new();
     let (broker, port) = broker(&authority.sign("server", "localhost", Valid::Now), &[]);
