@@ -11,6 +11,7 @@ use support::modem::Call;
 use support::mosquitto::{Message, Mosquitto, free_port};
 use support::peer_meter::PeerMeter;
 use support::readings::{Readings, next_failure, next_good, next_snapshot, snapshots};
+use support::scripted::{AARQ, Act, Scripted, rejected};
 use support::site::{Site, topic};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -191,6 +192,88 @@ async fn meters_that_call_over_hdlc_are_told_apart_by_system_title() {
         let status = messages.iter().rfind(told).expect("it was there").json();
         assert_eq!(status["identity"]["system_title"], title, "{device}: {status}");
     }
+    gateway.stop().await;
+    // One key and one title of ours are one counter, whichever meter it is used with, and before it is known which.
+    let counters = std::fs::read_dir(site.path().join("state/counters")).expect("the counters");
+    assert_eq!(counters.count(), 1);
+}
+
+#[tokio::test]
+async fn who_refuses_our_password_is_not_tried_with_it_at_each_call() {
+    let refusing = Scripted::start(|asked| {
+        vec![if asked.apdu[0] == AARQ { Act::Say(rejected(13)) } else { Act::Close }]
+    })
+    .await;
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let port = free_port();
+    let secret = |serial: &str| {
+        json!({
+            "interface": "wrapper", "timeout": "2s", "access_security": "low", "password": "OpenSesame8",
+            "client_address": 1, "identity": {"serial": serial},
+        })
+    };
+    let value = json!([{"name": "v", "obis": "1.0.1.8.0.255", "class": "register"}]);
+    let gateway = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("one", "calls", secret("1"))
+        .device("other", "calls", secret("2"))
+        .group("g", &["one", "other"], value, json!({}))
+        .start();
+    let told = |messages: &[Message]| {
+        let events = messages.iter().filter(|it| it.topic == topic("bridge/event")).map(Message::json);
+        events.filter(|event| event["type"] == "unknown_caller").count()
+    };
+    for calls in 1..=3 {
+        let call = Call::through(port, b"", refusing.port()).await;
+        call.ended(PATIENCE).await;
+        live.until("event", |messages| told(messages) == calls).await;
+    }
+    let has_password = |apdu: &[u8]| apdu.windows(11).any(|octets| octets == b"OpenSesame8");
+    let attempts = refusing.asked().iter().filter(|asked| has_password(&asked.apdu)).count();
+    assert_eq!(attempts, 1, "the next is a minute away");
+    assert_eq!(refusing.count(AARQ), 4, "the public client asks each time");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_counter_of_ours_is_not_called_a_wrong_meter() {
+    let Some(meter) = peer(&["--client-address", "1", "--security", "authencr", "--no-public-client"], 2)
+    else {
+        return;
+    };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let port = free_port();
+    let ciphered = |serial: &str| {
+        json!({
+            "interface": "wrapper", "timeout": "2s", "client_address": 1, "identity": {"serial": serial},
+            "transport_security": "authentication_encryption", "invocation_counter": "none",
+            "block_cipher_key": "000102030405060708090A0B0C0D0E0F",
+            "authentication_key": "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF",
+        })
+    };
+    let value = json!([{"name": "v", "obis": "1.0.1.8.0.255", "class": "register"}]);
+    let site = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("one", "calls", ciphered(PEERS_SERIAL))
+        .device("other", "calls", ciphered("2"))
+        .group("g", &["one", "other"], value, json!({}));
+    let gateway = site.start();
+    let call = Call::through(port, b"", meter.port()).await;
+    next_good(&live, "one").await;
+    gateway.stop().await;
+    drop(call);
+    for counter in std::fs::read_dir(site.path().join("state/counters")).expect("the counters") {
+        std::fs::write(counter.expect("a file").path(), "1 7 damaged").expect("writable");
+    }
+    let gateway = site.start();
+    let call = Call::through(port, b"", meter.port()).await;
+    call.ended(PATIENCE).await;
+    let is_event = |message: &&Message| {
+        message.topic == topic("bridge/event") && message.json()["type"] == "unknown_caller"
+    };
+    let messages = live.until("event", |messages| messages.iter().any(|it| is_event(&it))).await;
+    let event = messages.iter().find(is_event).expect("it was there").json();
+    assert_eq!(event["code"], "STORE_DAMAGED", "{event}");
     gateway.stop().await;
 }
 

@@ -1,10 +1,11 @@
 //! Who calls: found out by asking, without a password that might be another meter's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt as _;
 
+use super::caution::{Caution, Suspect};
 use super::heartbeat;
 use crate::bridge::config::document::device::{AccessSecurity, TransportSecurity};
 use crate::bridge::config::model::{Connection, Device, Identity};
@@ -19,12 +20,15 @@ use crate::transport::{Caller, Port, TransportError};
 /// How long a modem may take to say its heartbeat, before it is spoken to.
 const HEARTBEAT_TIME: Duration = Duration::from_secs(1);
 
+const TELLS_NOTHING: &str = "it does not tell who it is";
+
 /// Whoever may call on one connection.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) connection: Arc<Connection>,
     pub(super) devices: Vec<Arc<Device>>,
     pub(super) counters: Counters,
+    pub(super) caution: Caution,
 }
 
 /// Who answers under one way of addressing.
@@ -34,7 +38,7 @@ enum Asked {
     /// Somebody, who tells this.
     Stranger(String),
     /// Somebody who does not tell enough: it may be any of `candidates`.
-    Unsure { told: String, candidates: Vec<usize> },
+    Unsure { told: Option<String>, candidates: Vec<usize> },
     /// Nobody that we may speak to.
     Nobody(Report),
 }
@@ -77,7 +81,9 @@ impl Directory {
                     told = words;
                     break;
                 }
-                Asked::Unsure { told: words, .. } => told = words,
+                Asked::Unsure { told: words, .. } => told = words.unwrap_or_else(|| TELLS_NOTHING.to_owned()),
+                // It is not the caller's fault.
+                Asked::Nobody(report) if is_ours(&report) => return Err(report),
                 Asked::Nobody(report) => {
                     tracing::debug!(connection = %self.connection.name, %peer, code = %report.code,
                         message = %report.message, "no answer to one way of asking");
@@ -117,9 +123,10 @@ impl Directory {
         };
         let open = self.open_to(device, ways);
         let asked = self.ask_as(driver, way, public(&open)).await?;
-        let candidates = match &asked {
-            Asked::Unsure { candidates, .. } => candidates.clone(),
-            Asked::Nobody(_) => way.to_vec(),
+        let (told, candidates) = match &asked {
+            Asked::Unsure { told, candidates } => (told.clone(), candidates.clone()),
+            Asked::Nobody(report) if is_ours(report) => return Ok(asked),
+            Asked::Nobody(_) => (None, way.to_vec()),
             Asked::Known(_) | Asked::Stranger(_) => return Ok(asked),
         };
         let mut devices = candidates.iter().filter_map(|index| self.devices.get(*index));
@@ -127,7 +134,29 @@ impl Directory {
         if !devices.all(|other| is_same_client(candidate, other)) {
             return Ok(asked);
         }
-        self.ask_as(driver, &candidates, self.open_to(candidate, ways)).await
+        let suspect = Suspect { client: self.client_of(candidate), told };
+        let trial = match self.caution.begin(suspect, Instant::now()) {
+            Ok(trial) => trial,
+            Err(report) => return Ok(Asked::Nobody(report)),
+        };
+        let outcome = self.ask_as(driver, &candidates, self.open_to(candidate, ways)).await;
+        match &outcome {
+            Ok(Asked::Nobody(report)) | Err(report) => trial.failed(report, Instant::now()),
+            Ok(Asked::Known(_) | Asked::Stranger(_) | Asked::Unsure { .. }) => trial.accepted(),
+        }
+        outcome
+    }
+
+    /// Callers that may be this device are asked with its credentials again, whatever they refused.
+    pub(super) fn forgive(&self, device: &Device) {
+        let client = self.client_of(device);
+        self.caution.forgive(|other| other == client);
+    }
+
+    /// The first device that is reached as this one is, with the same credentials.
+    fn client_of(&self, device: &Device) -> usize {
+        let same = |other: &Arc<Device>| is_same_way(other, device) && is_same_client(other, device);
+        self.devices.iter().position(same).unwrap_or(usize::MAX)
     }
 
     /// A device as it is asked who it is: nothing is expected of it, and nothing is repeated for long.
@@ -185,9 +214,13 @@ impl Directory {
         }
         let title = title.map(|title| format!("system title {title}"));
         let words: Vec<String> = association.told.words().into_iter().chain(title).collect();
-        let told = if words.is_empty() { "it does not tell who it is".to_owned() } else { words.join(", ") };
+        let told = (!words.is_empty()).then(|| words.join(", "));
         let candidates: Vec<usize> = is(Recognition::Unknown).collect();
-        if candidates.is_empty() { Asked::Stranger(told) } else { Asked::Unsure { told, candidates } }
+        if candidates.is_empty() {
+            Asked::Stranger(told.unwrap_or_else(|| TELLS_NOTHING.to_owned()))
+        } else {
+            Asked::Unsure { told, candidates }
+        }
     }
 }
 
@@ -219,6 +252,12 @@ fn is_same_client(one: &Device, other: &Device) -> bool {
 /// The stream itself is of no more use.
 fn is_broken(failure: &Failure) -> bool {
     matches!(failure.report.code, Code::TcpClosed | Code::TcpRefused)
+}
+
+/// Whether we ourselves could not ask.
+fn is_ours(report: &Report) -> bool {
+    report.layer == Layer::Store
+        || matches!(report.code, Code::StoreDamaged | Code::ConfigInvalid | Code::Internal)
 }
 
 fn unknown(told: &str) -> Report {

@@ -1,5 +1,6 @@
 //! Meters that call us: one port for a connection, an actor of its own for each meter, and who brings them together.
 
+mod caution;
 mod heartbeat;
 mod identify;
 mod slot;
@@ -15,6 +16,7 @@ use tracing::Instrument;
 
 pub use slot::Slot;
 
+use self::caution::Caution;
 use self::identify::Directory;
 use super::actor::{LinkActor, OrderQueue};
 use super::order::{Ask, Order, Ordered, Orders};
@@ -84,6 +86,7 @@ impl Switchboard {
             connection: Arc::new(config.connections.get(connection)?.clone()),
             devices: lines.iter().map(|line| Arc::clone(&line.device)).collect(),
             counters: shared.counters.clone(),
+            caution: Caution::default(),
         });
         (!lines.is_empty()).then(|| Self { config, directory, shared: shared.clone(), outlet, health, lines })
     }
@@ -247,7 +250,12 @@ impl Switchboard {
         }
         let line = order.device().and_then(|name| self.lines.iter().find(|line| line.device.name == *name));
         match line {
-            Some(line) => line.orders.forward(Ordered { order, asked_in }),
+            Some(line) => {
+                if let Order::Reconnect { .. } = order {
+                    self.directory.forgive(&line.device);
+                }
+                line.orders.forward(Ordered { order, asked_in });
+            }
             None => {
                 let message = "the device does not call on this connection";
                 order.refuse(Report::new(Code::UnknownName, Layer::Control, message));
