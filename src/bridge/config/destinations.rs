@@ -1,6 +1,8 @@
 //! Where secrets are sent: to the broker, and as passwords of low level security to meters. Whoever may change the
 //! configuration from afar must not learn a secret that he does not know by having it sent to another host.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::document::device::AccessSecurity;
@@ -45,8 +47,8 @@ fn led_elsewhere(candidate: &Config, in_force: &Config, request: &Value) -> Vec<
     let is_led = |new: &Sent<'_>| {
         // The secret need not be sent so far: a key would be learnt as well.
         let is_kept =
-            every_secret(in_force).any(|secret| secret == new.secret) && !is_shown(new.secret, request);
-        is_kept && !now.iter().any(|old| old.secret == new.secret && old.to.is_as_good_as(new.to))
+            every_secret(in_force).any(|kept| is_same(kept, new.secret)) && !is_shown(new.secret, request);
+        is_kept && !now.iter().any(|old| is_same(old.secret, new.secret) && old.to.is_as_good_as(new.to))
     };
     sent(candidate)
         .into_iter()
@@ -72,6 +74,17 @@ impl Destination<'_> {
             (now, other) => now == other,
         }
     }
+}
+
+/// Whether two references lead to one secret. A file may be reached by several names: mounted secrets are links.
+fn is_same(one: &Secret, other: &Secret) -> bool {
+    one == other
+        || match (one, other) {
+            (Secret::File(one), Secret::File(other)) => {
+                matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+            }
+            _ => false,
+        }
 }
 
 fn sent(config: &Config) -> Vec<Sent<'_>> {
@@ -193,5 +206,26 @@ mod tests {
             tree["devices"][1]["password"] = json!("new");
         };
         assert_eq!(problems(new_file, &json!({})), [""; 0]);
+    }
+
+    #[test]
+    fn another_name_of_the_same_file_is_no_other_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |name: &str| json!({ "file": folder.path().join(name) });
+        fs::create_dir(folder.path().join("..data")).unwrap();
+        fs::write(folder.path().join("..data/p"), "meter-secret").unwrap();
+        fs::write(folder.path().join("new"), "another").unwrap();
+        std::os::unix::fs::symlink("..data/p", folder.path().join("p")).unwrap();
+        let with = |name: &str, host: &str| {
+            let mut changed = tree();
+            changed["devices"][0]["password"] = named(name);
+            changed["devices"].as_array_mut().unwrap().truncate(1);
+            changed["connections"][0]["host"] = json!(host);
+            load_tree(changed, std::path::Path::new("")).unwrap().config
+        };
+        let led = |name, host| led_elsewhere(&with(name, host), &with("p", "h"), &json!({})).len();
+        assert_eq!(led("..data/p", "evil"), 1);
+        assert_eq!(led("..data/p", "h"), 0);
+        assert_eq!(led("new", "evil"), 0);
     }
 }
