@@ -277,6 +277,40 @@ async fn a_damaged_counter_of_ours_is_not_called_a_wrong_meter() {
     gateway.stop().await;
 }
 
+/// What the command `test device` says, which asks the bridge that runs.
+async fn tested(site: &Site, device: &str) -> Value {
+    let mut test = site.program("test");
+    test.args(["device", device, "--json"]);
+    let output = tokio::task::spawn_blocking(move || test.output()).await.expect("no panic");
+    let output = output.expect("the program runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[tokio::test]
+async fn a_test_goes_over_the_call_of_the_meter_and_leaves_it_open() {
+    let Some(meter) = peer(&[], 3) else { return };
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let readings = Readings::of(&meter);
+    let port = free_port();
+    let named =
+        |serial: &str| json!({"interface": "wrapper", "timeout": "2s", "identity": {"serial": serial}});
+    let site = listening(&broker, port, json!({"identify_timeout": "20s"}))
+        .device("one", "calls", named(PEERS_SERIAL))
+        .device("absent", "calls", named("77"))
+        .group("g", &["one", "absent"], readings.values.clone(), json!({}));
+    let gateway = site.start();
+    let call = Call::through(port, b"", meter.port()).await;
+    readings.assert_all_in(&next_good(&live, "one").await);
+    let of_one = tested(&site, "one").await.to_string();
+    assert!(of_one.contains(PEERS_NAME) && !of_one.contains("\"failed\""), "{of_one}");
+    let of_absent = tested(&site, "absent").await.to_string();
+    assert!(of_absent.contains("LINK_DOWN"), "{of_absent}");
+    readings.assert_all_in(&next_good(&live, "one").await);
+    assert!(!call.is_over(), "the call goes on");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn who_claims_the_name_of_another_is_not_believed() {
     let Some(impostor) = peer(&[], 2) else { return };

@@ -7,11 +7,13 @@ use std::time::Duration;
 use dlms2mqtt::bridge::link::traces::trace_of;
 use dlms2mqtt::transport::trace::Layers;
 use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
 
 use support::bad_network::{BadNetwork, Manner, Mishap};
 use support::line_hub::LineHub;
 use support::modem::udp_before;
 use support::mosquitto::Mosquitto;
+use support::not_run::not_run;
 use support::optical_head::{OpticalHead, Parity};
 use support::peer_meter::PeerMeter;
 use support::readings::{Readings, next_good, next_snapshot};
@@ -88,6 +90,34 @@ async fn a_meter_signs_on_over_tcp_each_time() {
     }
     let sign_ons = head.sign_ons();
     assert!(sign_ons.len() >= 2 && sign_ons.iter().all(|selection| selection == " 252"), "{sign_ons:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_meter_is_read_over_ipv6() {
+    let listener = match TcpListener::bind("[::1]:0").await {
+        Ok(listener) => listener,
+        Err(error) => return not_run(1, &format!("reading over IPv6: {error}")),
+    };
+    let Some(meter) = PeerMeter::start(&["--interface", "wrapper"], 1) else { return };
+    let (port, meters_port) = (listener.local_addr().expect("an address").port(), meter.port());
+    tokio::spawn(async move {
+        while let Ok((mut line, _)) = listener.accept().await {
+            let mut meter = TcpStream::connect(("127.0.0.1", meters_port)).await.expect("the meter");
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut line, &mut meter).await;
+            });
+        }
+    });
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let readings = Readings::of(&meter);
+    let gateway = Site::new(&broker.url())
+        .connection("c", port, json!({"host": "::1"}))
+        .device("m", "c", json!({"interface": "wrapper", "timeout": "2s"}))
+        .group("g", &["m"], readings.values.clone(), json!({}))
+        .start();
+    readings.assert_all_in(&next_good(&live, "m").await);
     gateway.stop().await;
 }
 

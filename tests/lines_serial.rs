@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use support::bad_network::{BadNetwork, Manner};
 use support::line_hub::LineHub;
 use support::mosquitto::{Message, Mosquitto};
+use support::not_run::not_run;
 use support::optical_head::{OpticalHead, Parity};
 use support::peer_meter::PeerMeter;
 use support::pty::PtyLine;
@@ -99,6 +100,52 @@ fn check_names_a_port_that_is_absent() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("/dev/no-such-port does not exist"), "{text}");
     assert!(text.contains("connections[0].device") || text.contains("/connections/0/device"), "{text}");
+}
+
+#[tokio::test]
+async fn test_names_a_port_that_is_absent_or_in_use_or_not_ours() {
+    let line = PtyLine::pair();
+    let mode = |path: &std::path::Path, mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("ours");
+    };
+    let mut site = Site::new("mqtt://127.0.0.1:1").device("m", "c", json!({}));
+    mode(site.path(), 0o755);
+    let mut says = |device: &std::path::Path, code: &str, user: Option<u32>| {
+        site.config["connections"] =
+            json!([{"name": "c", "type": "serial", "device": device, "baud_rate": 9600}]);
+        for of in [["device", "m"], ["connection", "c"]] {
+            let mut test = site.program("test");
+            if let Some(user) = user {
+                std::os::unix::process::CommandExt::uid(&mut test, user);
+            }
+            let output = match test.args(of).output() {
+                Err(error) if user.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    not_run(1, "a serial port that may not be opened: nobody may run the program");
+                    continue;
+                }
+                output => output.expect("the program runs"),
+            };
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && text.contains(code), "{of:?}: {text}");
+        }
+    };
+    says(std::path::Path::new("/dev/no-such-port"), "SERIAL_OPEN", None);
+    let settings = dlms2mqtt::transport::SerialSettings {
+        device: line.device(),
+        format: dlms2mqtt::transport::serial::LineFormat::eight_n_one(9600),
+        flow: dlms2mqtt::transport::serial::FlowControl::None,
+        rs485: None,
+    };
+    let taken = dlms2mqtt::transport::SerialPort::open(&settings).await.expect("opened");
+    says(&line.device(), "SERIAL_BUSY", None);
+    drop(taken);
+    let forbidden = line.far_device();
+    mode(&forbidden, 0);
+    // Root may open all.
+    const NOBODY: u32 = 65_534;
+    let user = std::fs::File::open(&forbidden).is_ok().then_some(NOBODY);
+    says(&forbidden, "SERIAL_PERMISSION", user);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the bridge counts while it runs, and the health payload made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -47,10 +47,17 @@ pub struct LinkSample<'a> {
 #[derive(Debug, Default)]
 struct Counts {
     state: LinkState,
-    condition: Condition,
+    /// The devices that say of themselves that they fail; `None` is the line as a whole.
+    failing: BTreeSet<Option<String>>,
     polls: PollCounts,
     errors: BTreeMap<Code, u64>,
     headroom: BTreeMap<String, u32>,
+}
+
+impl Counts {
+    fn condition(&self) -> Condition {
+        if self.failing.is_empty() { Condition::Well } else { Condition::Failing }
+    }
 }
 
 /// Whether the meters of a link can be read.
@@ -94,7 +101,7 @@ impl LinkHealth {
         self.with(|counts| LinkSample {
             name: &self.name,
             state: counts.state,
-            condition: counts.condition,
+            condition: counts.condition(),
             polls: counts.polls,
             errors: counts.errors.clone(),
             queued,
@@ -129,9 +136,18 @@ impl LinkHealth {
         });
     }
 
-    /// All its meters can be read again, or one can't.
-    pub fn set_condition(&self, condition: Condition) {
-        self.with(|counts| counts.condition = condition);
+    /// All its meters can be read again, or one can't: said of the line as a whole, or of a device that has its own call.
+    pub fn set_condition(&self, device: Option<&str>, condition: Condition) {
+        let device = device.map(str::to_owned);
+        self.with(|counts| match condition {
+            Condition::Well => counts.failing.remove(&device),
+            Condition::Failing => counts.failing.insert(device),
+        });
+    }
+
+    /// All was said of devices that may not be there any more.
+    pub fn forget_conditions(&self) {
+        self.with(|counts| counts.failing.clear());
     }
 
     /// Something failed.
@@ -281,7 +297,7 @@ impl Health {
             for (code, count) in &connection.errors {
                 *errors.entry(code.clone()).or_default() += count;
             }
-            is_failing |= link.with(|counts| counts.condition == Condition::Failing);
+            is_failing |= link.with(|counts| counts.condition() == Condition::Failing);
             connections.push(connection);
         }
         let is_degraded =
@@ -344,9 +360,22 @@ mod tests {
         assert_eq!(status(false, true), HealthStatus::Ok);
         assert_eq!(status(true, true), HealthStatus::Degraded);
         assert_eq!(status(false, false), HealthStatus::Degraded);
-        links[1].set_condition(Condition::Failing);
+        links[1].set_condition(None, Condition::Failing);
         assert_eq!(status(false, true), HealthStatus::Degraded);
-        links[1].set_condition(Condition::Well);
+        links[1].set_condition(None, Condition::Well);
         assert_eq!(status(false, true), HealthStatus::Ok);
+    }
+
+    #[test]
+    fn a_port_that_meters_call_fails_while_one_of_them_does() {
+        let link = LinkHealth::new("calls");
+        link.set_condition(Some("one"), Condition::Failing);
+        link.set_condition(Some("other"), Condition::Well);
+        assert_eq!(link.sample().condition, Condition::Failing, "the last word is another's");
+        link.set_condition(Some("one"), Condition::Well);
+        assert_eq!(link.sample().condition, Condition::Well);
+        link.set_condition(Some("one"), Condition::Failing);
+        link.forget_conditions();
+        assert_eq!(link.sample().condition, Condition::Well);
     }
 }

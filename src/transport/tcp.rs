@@ -112,6 +112,24 @@ mod tests {
         assert_eq!(error.report().code, Code::Dns);
     }
 
+    #[tokio::test]
+    async fn a_host_that_does_not_answer_is_given_up_in_time() {
+        let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&full).listen(0).unwrap();
+        let address = full.local_addr().unwrap();
+        // Nobody accepts: once as many wait as the system lets, it drops what comes on.
+        let waiting = (0..100)
+            .map_while(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok());
+        let waiting: Vec<_> = waiting.collect();
+        assert!(waiting.len() < 100);
+        let patient = Duration::from_millis(500);
+        let begun = Instant::now();
+        let settings = TcpSettings { connect_timeout: patient, ..settings("127.0.0.1", address.port()) };
+        let error = connect(&settings).await.unwrap_err();
+        assert_eq!(error.report().code, Code::TcpTimeout);
+        assert!(begun.elapsed() >= patient && begun.elapsed() < Duration::from_secs(20));
+    }
+
     #[test]
     fn ipv6_addresses_have_brackets() {
         assert_eq!(authority("2001:db8::7", 4059), "[2001:db8::7]:4059");

@@ -178,7 +178,10 @@ impl LinkActor {
         };
         let is_failing =
             self.stations.iter().any(|station| station.status.state == Some(DeviceState::Offline));
-        self.health.set_condition(if is_failing { Condition::Failing } else { Condition::Well });
+        let condition = if is_failing { Condition::Failing } else { Condition::Well };
+        // Those that call have an actor each, and one health together.
+        let caller = self.stations.first().filter(|_| self.slot.is_some());
+        self.health.set_condition(caller.map(|station| station.device.name.as_str()), condition);
         changes
     }
 

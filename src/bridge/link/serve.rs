@@ -15,10 +15,10 @@ use super::visit::{Found, NEVER, Part};
 use crate::bridge::backoff::{MAX_REFUSALS, too_many_refusals};
 use crate::bridge::config::Name;
 use crate::bridge::config::diff::{Action, device_action};
-use crate::bridge::config::model::{Config, Value};
+use crate::bridge::config::model::{Config, Connection, Device, Value};
 use crate::bridge::outlet::Outlet;
 use crate::bridge::pauses::Poll;
-use crate::bridge::probe::{Probe, Reading, test_connection, test_device};
+use crate::bridge::probe::{Probe, Reading, test_call, test_connection, test_device};
 use crate::bridge::schedule::Schedule;
 use crate::client::ClientError;
 use crate::error::{Code, Layer, Report};
@@ -139,7 +139,7 @@ impl LinkActor {
         Ok(objects.map(|objects| Scanned { serial, objects }))
     }
 
-    /// Tests on a line that is closed for it. A refusal weighs as much as one in a poll.
+    /// Tests on a line that is closed for it, or over the call of the meter. A refusal weighs as much as one in a poll.
     async fn test(&mut self, subject: &Subject) -> Result<(Probe, Option<Reading>), Report> {
         let index = self.station_under_test(subject);
         if let Some(report) = index.and_then(|index| self.stations.get(index)?.lock_out()) {
@@ -147,10 +147,16 @@ impl LinkActor {
         }
         self.may_be_refused_once_more(subject)?;
         self.leave_current().await;
-        self.close_port().await;
         let tested = match subject {
-            Subject::Connection(connection) => (test_connection(connection).await, None),
+            Subject::Connection(connection) => {
+                self.close_port().await;
+                (test_connection(connection).await, None)
+            }
+            Subject::Device { device, connection, values, .. } if self.slot.is_some() => {
+                self.test_over_call(device, connection, values).await
+            }
             Subject::Device { device, connection, values, .. } => {
+                self.close_port().await;
                 let values: Vec<&Value> = values.iter().collect();
                 test_device(device, connection, &self.shared.counters, &values).await
             }
@@ -165,6 +171,30 @@ impl LinkActor {
             }
         }
         Ok(tested)
+    }
+
+    /// Tests over the call of a meter, which nobody can make anew: only one that is of no more use is hung up.
+    async fn test_over_call(
+        &mut self,
+        device: &Arc<Device>,
+        connection: &Arc<Connection>,
+        values: &[Value],
+    ) -> (Probe, Option<Reading>) {
+        // A call may wait. Where none does, the test tells.
+        let _ = self.open().await;
+        let values: Vec<&Value> = values.iter().collect();
+        let counters = &self.shared.counters;
+        let Some(call) = &mut self.port else {
+            return test_device(device, connection, counters, &values).await;
+        };
+        let tested = test_call(call, device, connection, counters, &values).await;
+        // A late answer must not meet the next request.
+        let is_spoilt =
+            |error: &Report| matches!(error.code, Code::TcpClosed | Code::Timeout | Code::HdlcNoUa);
+        if tested.0.error().is_some_and(is_spoilt) {
+            self.close_port().await;
+        }
+        tested
     }
 
     /// The station that is what the test is of; none where the test brings its own definition.

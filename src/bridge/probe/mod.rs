@@ -1,6 +1,6 @@
 //! Testing a connection or a device step by step: how long each layer takes, which one fails, and why.
 //!
-//! A test opens a port of its own: whoever owns the line closes it first. It never sends a password or a proof twice,
+//! A test opens a port of its own: whoever owns the line closes it first; but a meter that calls is tested over its call. It never sends a password or a proof twice,
 //! but where the meter itself says that only the invocation counter was too low.
 
 mod diagnosis;
@@ -25,7 +25,7 @@ use crate::bridge::link::open::{LinkDriver, open_link};
 use crate::bridge::link::visit::{Found, Visited, read_values};
 use crate::bridge::reading::status::{IdentityStatus, Negotiated};
 use crate::error::{Code, Layer, Report};
-use crate::session::link::LinkParameters;
+use crate::session::link::{LinkCounters, LinkParameters};
 use recorder::Recorder;
 
 /// Longest time for a test's leave-taking.
@@ -124,17 +124,58 @@ pub async fn test_device(
     let Some(mut driver) = open(&mut recorder, connection, device.interface).await else {
         return (Probe::of(recorder, None), None);
     };
-    let reading = Test { recorder: &mut recorder, meter: &mut meter, driver: &mut driver }.run(values).await;
-    let mut probe = Probe::of(recorder, Some(&meter));
-    let seen = meter.link_counters();
-    release(&mut probe, &mut meter, &mut driver).await;
+    let (mut probe, reading, seen) = run(recorder, &mut meter, &mut driver, values).await;
     close(driver).await;
+    explain(&mut probe, &meter, &seen).await;
+    (probe, reading)
+}
+
+/// The same over a call of the device, which stays open.
+pub async fn test_call(
+    call: &mut LinkDriver,
+    device: &Arc<Device>,
+    connection: &Arc<Connection>,
+    counters: &Counters,
+    values: &[&Value],
+) -> (Probe, Option<Reading>) {
+    let mut recorder = Recorder::default();
+    let begun = Instant::now();
+    let meter = Meter::new(Arc::clone(device), Arc::clone(connection), counters.clone());
+    let mut meter = match meter {
+        Ok(meter) => meter,
+        Err(report) => {
+            recorder.failed(StepName::Open, begun, report);
+            return (Probe::of(recorder, None), None);
+        }
+    };
+    recorder.skip(StepName::Resolve, "there is no host name");
+    recorder.skip(StepName::Connect, "nothing to connect to");
+    recorder.ok(StepName::Open, begun, where_to(connection));
+    let (mut probe, reading, seen) = run(recorder, &mut meter, call, values).await;
+    explain(&mut probe, &meter, &seen).await;
+    (probe, reading)
+}
+
+/// From the open line to the end of the association.
+async fn run(
+    mut recorder: Recorder,
+    meter: &mut Meter,
+    driver: &mut LinkDriver,
+    values: &[&Value],
+) -> (Probe, Option<Reading>, LinkCounters) {
+    let reading = Test { recorder: &mut recorder, meter, driver }.run(values).await;
+    let mut probe = Probe::of(recorder, Some(meter));
+    let seen = meter.link_counters();
+    release(&mut probe, meter, driver).await;
+    (probe, reading, seen)
+}
+
+async fn explain(probe: &mut Probe, meter: &Meter, seen: &LinkCounters) {
     if let Some(step) = probe.steps.iter_mut().find(|step| step.status == StepStatus::Failed)
         && let Some(error) = &mut step.error
     {
-        diagnosis::explain(device, connection, step.step, &seen, error).await;
+        diagnosis::explain(&meter.device, meter.connection(), step.step, seen, error).await;
     }
-    (probe, reading)
 }
 
 /// Opens the port: `resolve` and `connect` where there is a host, `open` elsewhere.

@@ -19,7 +19,7 @@ pub use slot::Slot;
 use self::caution::Caution;
 use self::identify::Directory;
 use super::actor::{LinkActor, OrderQueue};
-use super::order::{Ask, Order, Ordered, Orders};
+use super::order::{Ask, Order, Ordered, Orders, Subject};
 use crate::bridge::config::Name;
 use crate::bridge::config::model::{Config, Connection, Device, Link, Listen};
 use crate::bridge::health::{Condition, LinkHealth};
@@ -94,6 +94,7 @@ impl Switchboard {
     /// Answers calls and passes orders on, until `stop` or another configuration. Then all calls end.
     pub async fn run(self, orders: OrderQueue, stop: CancellationToken) -> Ended {
         let mut orders = orders.lock().await;
+        self.health.forget_conditions();
         let serving = stop.child_token();
         let mut actors = JoinSet::new();
         for line in &self.lines {
@@ -179,6 +180,7 @@ impl Switchboard {
         loop {
             match Listener::bind(settings.clone()).await {
                 Ok(listener) => {
+                    self.health.set_condition(None, Condition::Well);
                     self.health.set_state(LinkState::Up);
                     return listener;
                 }
@@ -187,7 +189,7 @@ impl Switchboard {
                     tracing::error!(connection = %self.connection().name, code = %report.code,
                         message = %report.message, "nobody can call");
                     self.health.count_error(report.code);
-                    self.health.set_condition(Condition::Failing);
+                    self.health.set_condition(None, Condition::Failing);
                     self.health.set_state(LinkState::Down);
                     tokio::time::sleep(LISTEN_PAUSE).await;
                 }
@@ -255,6 +257,11 @@ impl Switchboard {
                     self.directory.forgive(&line.device);
                 }
                 line.orders.forward(Ordered { order, asked_in });
+            }
+            None if matches!(order, Order::Test { subject: Subject::Connection(_), .. }) => {
+                let message = "meters call this connection, so there is nothing to open";
+                let report = Report::new(Code::InvalidArgument, Layer::Control, message);
+                order.refuse(report.with_hint("test one of its devices: the test goes over its call"));
             }
             None => {
                 let message = "the device does not call on this connection";
