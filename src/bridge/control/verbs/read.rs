@@ -135,15 +135,7 @@ async fn snapshots_of(
     }
     let config = &current.config;
     let group = config.groups.get(name).ok_or_else(|| unknown("group", name))?;
-    let devices: Vec<&Device> = config
-        .devices
-        .values()
-        .filter(|device| only.is_none_or(|only| device.name == *only))
-        .filter(|device| group.values.iter().any(|value| value.devices.contains(&device.name)))
-        .collect();
-    if devices.is_empty() {
-        return Err(invalid(format!("the group {name} has no values of this device")));
-    }
+    let devices = devices_of(config, group, only)?;
     let mut snapshots = Vec::with_capacity(devices.len());
     let mut failures = Failures::default();
     // One after another: an answer too large or too late is the caller's risk, a storm on a bus would be ours.
@@ -312,4 +304,21 @@ impl Object {
             to: self.to.clone(),
         })
     }
+}
+/// The devices that a group reads values of, or the one of them that is wanted.
+pub(super) fn devices_of<'c>(
+    config: &'c Config,
+    group: &Group,
+    only: Option<&Name>,
+) -> Result<Vec<&'c Device>, Report> {
+    let devices: Vec<&Device> = config
+        .devices
+        .values()
+        .filter(|device| only.is_none_or(|only| device.name == *only))
+        .filter(|device| group.values.iter().any(|value| value.devices.contains(&device.name)))
+        .collect();
+    if devices.is_empty() {
+        return Err(invalid(format!("the group {} has no values of this device", group.name)));
+    }
+    Ok(devices)
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Tree;
 use serde_json::value::RawValue;
 
-use super::read::{snapshot, unknown};
+use super::read::{devices_of, snapshot, unknown};
 use crate::bridge::backoff::{MAX_REFUSALS, is_refusal, too_many_refusals};
 use crate::bridge::config::destinations::not_from_afar;
 use crate::bridge::config::model::{Config, Connection, Device, Group, Link, Value};
@@ -89,15 +89,7 @@ async fn test_group(
     group: &Group,
     only: Option<&Name>,
 ) -> Result<Answer, Report> {
-    let devices: Vec<&Device> = config
-        .devices
-        .values()
-        .filter(|device| only.is_none_or(|only| device.name == *only))
-        .filter(|device| group.values.iter().any(|value| value.devices.contains(&device.name)))
-        .collect();
-    if devices.is_empty() {
-        return Err(invalid(format!("the group {} has no values of this device", group.name)));
-    }
+    let devices = devices_of(config, group, only)?;
     let (mut probes, mut snapshots) = (Vec::new(), Vec::new());
     for device in devices {
         let wanted = |value: &&Value| value.devices.contains(&device.name);
