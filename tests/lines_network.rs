@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dlms2mqtt::bridge::link::traces::trace_of;
 use dlms2mqtt::transport::trace::Layers;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use support::bad_network::{BadNetwork, Manner, Mishap};
@@ -109,26 +109,22 @@ async fn a_meter_is_read_over_ipv6() {
             });
         }
     });
-    let broker = Mosquitto::start();
-    let live = broker.subscribe("dlms/g/#");
-    let readings = Readings::of(&meter);
-    let gateway = Site::new(&broker.url())
-        .connection("c", port, json!({"host": "::1"}))
-        .device("m", "c", json!({"interface": "wrapper", "timeout": "2s"}))
-        .group("g", &["m"], readings.values.clone(), json!({}))
-        .start();
-    readings.assert_all_in(&next_good(&live, "m").await);
-    gateway.stop().await;
+    assert_all_arrives(&meter, port, json!({"host": "::1"})).await;
 }
 
 #[tokio::test]
 async fn values_arrive_by_datagrams() {
     let Some(meter) = PeerMeter::start(&["--interface", "wrapper"], 1) else { return };
+    assert_all_arrives(&meter, udp_before(meter.port()).await, json!({"type": "udp"})).await;
+}
+
+/// Every number of a meter behind the wrapper reaches a subscriber over this connection.
+async fn assert_all_arrives(meter: &PeerMeter, port: u16, connection: Value) {
     let broker = Mosquitto::start();
     let live = broker.subscribe("dlms/g/#");
-    let readings = Readings::of(&meter);
+    let readings = Readings::of(meter);
     let gateway = Site::new(&broker.url())
-        .connection("c", udp_before(meter.port()).await, json!({"type": "udp"}))
+        .connection("c", port, connection)
         .device("m", "c", json!({"interface": "wrapper", "timeout": "2s"}))
         .group("g", &["m"], readings.values.clone(), json!({}))
         .start();
