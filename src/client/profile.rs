@@ -6,6 +6,7 @@ use super::batch::Lists;
 use super::{ClientError, MeterClient};
 use crate::cosem::capture_object::CaptureObject;
 use crate::cosem::catalogue::ClassId;
+use crate::cosem::catalogue::wrong_type::WrongType;
 use crate::cosem::profile::{self, ClockForm, Entries, NullCells, RowExpander, SortMethod};
 use crate::cosem::scaler_unit::ScalerUnit;
 use crate::error::{Code, Layer, Report};
@@ -150,7 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             Ok(buffer) => buffer,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(mut table) = profile::rows(buffer) else { return Ok(Err(not_understood("buffer"))) };
+        let wrong = WrongType::of(ClassId::PROFILE_GENERIC, None, BUFFER, &buffer);
+        let Some(mut table) = profile::rows(buffer) else {
+            return Ok(Err(wrong.map_or_else(|| not_understood("buffer"), |wrong| wrong.report())));
+        };
         let time_column = profile::time_column(&layout.columns);
         if let Some(form) =
             time_column.and_then(|column| table.iter().find_map(|row| ClockForm::of(row.get(column)?)))

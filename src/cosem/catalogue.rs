@@ -1,13 +1,15 @@
 //! The catalogue of interface classes: names, attributes, value shapes and methods by version, as data.
 //!
-//! It names what a meter sends and never judges it: values that do not fit their shape are shown in their generic
-//! form, and classes, versions and attributes that are not listed pass through by number.
+//! It names what a meter sends: values that do not fit their shape are shown in their generic form, and classes,
+//! versions and attributes that are not listed pass through by number. It judges the outermost type alone, in
+//! [`wrong_type`]: an attribute can be answered by what it is not at all.
 
 mod communication;
 mod control;
 mod measurement;
 pub mod shape;
 mod system;
+pub mod wrong_type;
 
 use std::fmt;
 use std::str::FromStr;

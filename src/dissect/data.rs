@@ -82,10 +82,14 @@ fn elements(walker: &mut Walker<'_>, name: Name, container: DataType, shape: Sha
 /// Name and shape of one element.
 fn element(shape: Shape, container: DataType, index: usize, count: usize) -> (Name, Shape) {
     match (shape, container) {
-        (Shape::Structure(fields), DataType::Structure) if fields.len() == count => match fields.get(index) {
-            Some(&(name, shape)) => (name.into(), shape),
-            None => (numbered("element", index), Shape::Any),
-        },
+        (Shape::Structure(fields) | Shape::ObjectIdentifier(fields), DataType::Structure)
+            if fields.len() == count =>
+        {
+            match fields.get(index) {
+                Some(&(name, shape)) => (name.into(), shape),
+                None => (numbered("element", index), Shape::Any),
+            }
+        }
         (Shape::Array(element), DataType::Array | DataType::CompactArray) => {
             (numbered("element", index), *element)
         }

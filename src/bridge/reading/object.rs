@@ -12,6 +12,7 @@ use super::scale::{Overrides, Scale, scaler_unit, without_scaler};
 use super::value::{Confidence, Identity, Quality, Reading};
 use crate::cosem::catalogue::ClassId;
 use crate::cosem::catalogue::shape::Shape;
+use crate::cosem::catalogue::wrong_type::WrongType;
 use crate::cosem::decimal::Decimal;
 use crate::cosem::profile::date_time;
 use crate::cosem::scaler_unit::ScalerUnit;
@@ -105,6 +106,9 @@ fn single(object: &ObjectReading<'_>, value: i8, status: Option<i8>, capture_tim
     let shape = shape_of(class, version, value, data);
     let raw = Decimal::from_data(data).filter(|_| !matches!(data, Data::Enum(_)));
     reading.raw = raw.map(Json::Number);
+    if let Err(error) = of_its_type(class, version, value, data) {
+        return Reading { error: Some(error), quality: Quality::Bad, ..reading };
+    }
     let scale = match scale(object, matches!(shape, Shape::Scaled)) {
         Ok(scale) => scale,
         // Without its scaler a number would be wrong; what is no number needs none.
@@ -130,7 +134,7 @@ fn single(object: &ObjectReading<'_>, value: i8, status: Option<i8>, capture_tim
         reading.status = Some(companion(object, id, &mut reading.errors));
     }
     if let Some(id) = capture_time {
-        match answer(object.answers, id) {
+        match typed_answer(object, id) {
             Ok(data) => {
                 reading.set_meter_time(date_time(data), object.times);
             }
@@ -144,7 +148,7 @@ fn single(object: &ObjectReading<'_>, value: i8, status: Option<i8>, capture_tim
 
 /// An attribute published beside the value: null, with its error, where it could not be read.
 fn companion(object: &ObjectReading<'_>, id: i8, errors: &mut IndexMap<String, Report>) -> Json {
-    match answer(object.answers, id) {
+    match typed_answer(object, id) {
         Ok(data) => nested(data, &shape_of(object.identity.class, object.version, id, data), object.times),
         Err(error) => {
             errors.insert(object.identity.class.attribute_name(object.version, id), error);
@@ -168,6 +172,7 @@ fn members(object: &ObjectReading<'_>) -> Reading {
     for Answer { attribute: id, data } in object.answers {
         let name = class.attribute_name(version, *id);
         let rendered = data.as_ref().map_err(Clone::clone).and_then(|data| {
+            of_its_type(class, version, *id, data)?;
             let shape = shape_of(class, version, *id, data);
             let scaler = match (&shape, &scale) {
                 (Shape::Scaled, Ok(scale)) => scale.scaler.unwrap_or(0),
@@ -250,6 +255,17 @@ fn answer(answers: &[Answer], id: i8) -> Result<&Data, Report> {
         Some(answer) => answer.data.as_ref().map_err(Clone::clone),
         None => Err(Report::new(Code::Internal, Layer::Internal, format!("attribute {id} was not read"))),
     }
+}
+
+/// The answer for one attribute, where it is of a type that the attribute can have.
+fn typed_answer<'a>(object: &ObjectReading<'a>, id: i8) -> Result<&'a Data, Report> {
+    let data = answer(object.answers, id)?;
+    of_its_type(object.identity.class, object.version, id, data)?;
+    Ok(data)
+}
+
+fn of_its_type(class: ClassId, version: Option<u8>, id: i8, data: &Data) -> Result<(), Report> {
+    WrongType::of(class, version, id, data).map_or(Ok(()), |wrong| Err(wrong.report()))
 }
 
 fn not_finite(error: NotFinite) -> Report {

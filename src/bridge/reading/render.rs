@@ -106,7 +106,9 @@ pub fn nested(data: &Data, shape: &Shape, times: &TimeRules) -> Json {
         Data::Array(elements) => array(elements, shape, times),
         Data::CompactArray(compact) => array(compact.elements(), shape, times),
         Data::Structure(elements) => match shape {
-            Shape::Structure(fields) if fields.len() == elements.len() => structure(elements, fields, times),
+            Shape::Structure(fields) | Shape::ObjectIdentifier(fields) if fields.len() == elements.len() => {
+                structure(elements, fields, times)
+            }
             _ => Json::Array(elements.iter().map(|element| nested(element, &Shape::Any, times)).collect()),
         },
         // What is left are numbers and typed times, and the times are done.

@@ -203,7 +203,7 @@ pub(super) const CLASSES: &[Class] = &[
         newest: 0,
         attributes: &[
             fixed(2, "dl_reference", Shape::LogicalName),
-            live(3, "ip_address", Shape::Number),
+            live(3, "ip_address", IPV4_ADDRESS),
             fixed(4, "multicast_ip_address", NUMBERS),
             fixed(
                 5,
@@ -214,11 +214,11 @@ pub(super) const CLASSES: &[Class] = &[
                     ("ip_option_data", Shape::OctetString),
                 ])),
             ),
-            fixed(6, "subnet_mask", Shape::Number),
-            fixed(7, "gateway_ip_address", Shape::Number),
+            fixed(6, "subnet_mask", IPV4_ADDRESS),
+            fixed(7, "gateway_ip_address", IPV4_ADDRESS),
             fixed(8, "use_dhcp_flag", Shape::Boolean),
-            fixed(9, "primary_dns_address", Shape::Number),
-            fixed(10, "secondary_dns_address", Shape::Number),
+            fixed(9, "primary_dns_address", IPV4_ADDRESS),
+            fixed(10, "secondary_dns_address", IPV4_ADDRESS),
         ],
         methods: &[
             method(1, "add_mc_ip_address"),
@@ -353,6 +353,9 @@ pub(super) const CLASSES: &[Class] = &[
     name_only(74, "m_bus_master_port_setup"),
     name_only(100, "ntp_setup"),
 ];
+
+/// A double-long-unsigned by the standard; its four octets say the same.
+const IPV4_ADDRESS: Shape = Shape::Any;
 
 const TRANSPORT_SERVICE: Shape = Shape::Enum(&[
     (0, "tcp"),

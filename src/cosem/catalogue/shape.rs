@@ -33,6 +33,8 @@ pub enum Shape {
     Array(&'static Shape),
     /// A structure with named fields.
     Structure(&'static [Field]),
+    /// An object identifier: a structure of its arcs, or its octets.
+    ObjectIdentifier(&'static [Field]),
 }
 
 /// A named element of a structure.
@@ -71,6 +73,10 @@ impl Shape {
             Self::Structure(fields) => {
                 matches!(data, Data::Structure(elements) if elements.len() == fields.len())
             }
+            Self::ObjectIdentifier(arcs) => match data {
+                Data::Structure(elements) => elements.len() == arcs.len(),
+                _ => matches!(data, Data::OctetString(_)),
+            },
         }
     }
 
@@ -79,7 +85,7 @@ impl Shape {
     pub fn element(&self, index: u16) -> Self {
         match self {
             Self::Array(element) => **element,
-            Self::Structure(fields) => usize::from(index)
+            Self::Structure(fields) | Self::ObjectIdentifier(fields) => usize::from(index)
                 .checked_sub(1)
                 .and_then(|at| fields.get(at))
                 .map_or(Self::Any, |&(_, shape)| shape),
@@ -91,7 +97,7 @@ impl Shape {
     pub(super) fn check_names(&self) {
         match self {
             Self::Array(element) => element.check_names(),
-            Self::Structure(fields) => {
+            Self::Structure(fields) | Self::ObjectIdentifier(fields) => {
                 for (name, shape) in *fields {
                     assert!(super::tests::is_name(name), "{name}");
                     shape.check_names();

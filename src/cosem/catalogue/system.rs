@@ -58,7 +58,7 @@ pub(super) const CLASSES: &[Class] = &[
                 "associated_partners_id",
                 Shape::Structure(&[("client_sap", Shape::Number), ("server_sap", Shape::Number)]),
             ),
-            fixed(4, "application_context_name", Shape::Structure(APPLICATION_CONTEXT_NAME)),
+            fixed(4, "application_context_name", Shape::ObjectIdentifier(APPLICATION_CONTEXT_NAME)),
             fixed(
                 5,
                 "xdlms_context_info",
@@ -71,7 +71,7 @@ pub(super) const CLASSES: &[Class] = &[
                     ("cyphering_info", Shape::OctetString),
                 ]),
             ),
-            fixed(6, "authentication_mechanism_name", Shape::Structure(MECHANISM_NAME)),
+            fixed(6, "authentication_mechanism_name", Shape::ObjectIdentifier(MECHANISM_NAME)),
             fixed(7, "secret", Shape::OctetString),
             live(
                 8,

@@ -314,3 +314,60 @@ fn circumstances() {
     let bad = Reading::bad(good.identity, denied());
     assert_eq!(bad.stale().quality, Quality::Bad);
 }
+
+#[test]
+fn a_value_of_another_type_than_its_attribute_has_is_no_value() {
+    let structure = || Data::Structure(vec![Data::Unsigned(1), Data::Unsigned(2)]);
+    for (case, data_type, words) in [
+        (Case::usual(3, structure()).scaled(WH), "structure", ["value", "register"]),
+        (Case::usual(4, Data::Array(vec![])).scaled(WH), "array", ["value", "extended_register"]),
+        (Case::usual(5, structure()).scaled(WH), "structure", ["current_average_value", "demand_register"]),
+        (Case::usual(8, Data::Long64(1_700_000_000)), "long64", ["time", "date-time"]),
+        (Case::usual(8, Data::OctetString(vec![9; 5])), "octet-string", ["5 octets", "date-time"]),
+        (
+            Case::new(7, Selection::One(3), vec![(3, Data::Unsigned(1))]),
+            "unsigned",
+            ["capture_objects", "an array"],
+        ),
+        (Case::new(70, Selection::One(2), vec![(2, structure())]), "structure", ["output_state", "boolean"]),
+    ] {
+        let read = case.read();
+        assert_eq!((read.value, read.quality), (Json::Null, Quality::Bad), "{words:?}");
+        assert_eq!(read.data_type, Some(data_type));
+        assert_eq!((read.text, read.fields, read.meter_ts, read.unit), (None, None, None, None));
+        let error = read.error.expect("a reason");
+        assert_eq!((error.code, error.layer), (Code::Decode, Layer::Decode));
+        assert!(error.message.contains(data_type) && error.hint.contains("scan"), "{error:?}");
+        assert!(words.iter().all(|word| error.message.contains(word)), "{error:?}");
+    }
+    let unix = Case::usual(8, Data::Long64(1_700_000_000)).read();
+    assert_eq!(unix.raw, Some(Json::Number(1_700_000_000.into())), "what came can be seen");
+}
+
+#[test]
+fn wrong_types_spoil_only_their_own_attribute() {
+    let mut case =
+        Case::new(4, Selection::Usual, vec![(2, Data::Unsigned(1)), (4, Data::Unsigned(0))]).scaled(WH);
+    case.answers.push((5, Ok(Data::DoubleLongUnsigned(1_700_000_000))));
+    let read = case.read();
+    assert_eq!((read.quality, read.meter_ts), (Quality::Good, None), "the value itself is known");
+    assert_eq!(read.errors["capture_time"].code, Code::Decode);
+    let never = Case::new(
+        4,
+        Selection::Usual,
+        vec![(2, Data::Unsigned(0)), (4, Data::Null), (5, Data::OctetString(vec![]))],
+    );
+    assert!(never.scaled(WH).read().errors.is_empty(), "a maximum that was never reached");
+
+    let members =
+        Case::new(8, Selection::All, vec![(2, Data::Long64(5)), (3, Data::Long(-60)), (4, Data::Null)]);
+    let read = members.read();
+    assert_eq!(
+        serde_json::to_string(&read.value).expect("writable"),
+        r#"{"time":null,"time_zone":-60,"status":null}"#
+    );
+    assert_eq!(read.errors.keys().collect::<Vec<_>>(), ["time"]);
+    let nothing = Case::new(3, Selection::Many(&[2]), vec![(2, Data::Array(vec![]))]).scaled(WH).read();
+    assert_eq!((nothing.value, nothing.quality), (Json::Null, Quality::Bad));
+    assert_eq!(nothing.error.map(|error| error.code), Some(Code::Decode));
+}
