@@ -148,16 +148,17 @@ impl ExchangeError {
     #[must_use]
     pub const fn recovery(&self) -> Recovery {
         match self {
+            // Whatever the state: another association with the same counter is refused as well.
+            Self::Exception(exception)
+                if matches!(exception.service, ServiceError::InvocationCounterError) =>
+            {
+                Recovery::BackOffMeter
+            }
             // The meter has no association with us any more.
             Self::Exception(exception) if exception.state == ExceptionResponse::SERVICE_NOT_ALLOWED => {
                 Recovery::Reassociate
             }
-            Self::Exception(exception)
-                if matches!(
-                    exception.service,
-                    ServiceError::DecipheringError | ServiceError::InvocationCounterError
-                ) =>
-            {
+            Self::Exception(exception) if matches!(exception.service, ServiceError::DecipheringError) => {
                 Recovery::BackOffMeter
             }
             Self::Value(_)

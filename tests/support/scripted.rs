@@ -26,6 +26,8 @@ pub(crate) enum Act {
 pub(crate) struct Asked {
     /// Counted from 0.
     pub(crate) connection: usize,
+    /// The wPort that asks.
+    pub(crate) client: u16,
     /// The wPort that is asked.
     pub(crate) server: u16,
     pub(crate) apdu: Vec<u8>,
@@ -109,7 +111,7 @@ async fn serve(
         stream.read_exact(&mut apdu).await?;
         let client = u16::from_be_bytes([header[2], header[3]]);
         let server = u16::from_be_bytes([header[4], header[5]]);
-        let asked = Asked { connection, server, apdu, at: Instant::now() };
+        let asked = Asked { connection, client, server, apdu, at: Instant::now() };
         log.lock().expect("no panic").push(asked.clone());
         for act in script(&asked) {
             match act {

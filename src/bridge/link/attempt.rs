@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::actor::{LinkActor, wall_now};
 use super::failure::Failure;
 use super::open::{link_over, open_link};
+use super::resync::lacks_counter;
 use super::station::Station;
 use super::visit::{Found, MakeWay, Part, read_part};
 use crate::bridge::config::document::device::Interface;
@@ -34,6 +35,17 @@ impl LinkActor {
 
     /// Visits; once more on a fresh connection where one that was kept open turns out to be dead.
     pub(super) async fn attempt(
+        &mut self,
+        index: usize,
+        values: &[&Value],
+        make_way: MakeWay<'_>,
+    ) -> Result<Part, Failure> {
+        let outcome = self.attempt_untold(index, values, make_way).await;
+        self.say_counter_resynced(index).await;
+        outcome
+    }
+
+    async fn attempt_untold(
         &mut self,
         index: usize,
         values: &[&Value],
@@ -74,7 +86,32 @@ impl LinkActor {
         outcome.and_then(|visited| if nothing_good(&visited.found) { Err(failure) } else { Ok(visited) })
     }
 
+    /// Visits. Where the meter refuses our counter in the middle of it, the rest is read in another association with a
+    /// higher one; a second refusal is a failure.
     pub(super) async fn visit_once(
+        &mut self,
+        index: usize,
+        values: &[&Value],
+        make_way: MakeWay<'_>,
+    ) -> Result<Part, Failure> {
+        let outcome = self.visit_station(index, values, make_way).await;
+        let again = match self.raise_counter(index, &outcome).await {
+            Ok(false) => return outcome,
+            Ok(true) => self.visit_station(index, &left_over(&outcome, values), make_way).await,
+            Err(failure) => Err(failure),
+        };
+        match (outcome, again) {
+            (Ok(part), Ok(rest)) => Ok(part.completed(rest)),
+            // What was read stays read.
+            (Ok(part), Err(failure)) if !nothing_good(&part.found) => {
+                self.recover(index, &failure).await;
+                Ok(part)
+            }
+            (_, again) => again,
+        }
+    }
+
+    async fn visit_station(
         &mut self,
         index: usize,
         values: &[&Value],
@@ -239,6 +276,25 @@ fn is_forgotten(found: &[Option<Found>]) -> bool {
             }
             Found::Rows(rows) => rows.as_ref().is_err_and(|error| error.code == Code::ServiceNotAllowed),
         })
+}
+
+impl Part {
+    /// With the rest of what a refused counter left over.
+    fn completed(self, rest: Self) -> Self {
+        let mut added = rest.found.into_iter();
+        let merged = self.found.into_iter().map(|found| match found {
+            Some(found) if lacks_counter(&found) => added.next().flatten(),
+            found => found,
+        });
+        Self { found: merged.collect(), broken: rest.broken }
+    }
+}
+
+/// What a visit left over because the meter refused our counter.
+fn left_over<'v>(outcome: &Result<Part, Failure>, values: &[&'v Value]) -> Vec<&'v Value> {
+    let Ok(part) = outcome else { return values.to_vec() };
+    let found = part.found.iter().zip(values);
+    found.filter(|(found, _)| found.as_ref().is_some_and(lacks_counter)).map(|(_, &value)| value).collect()
 }
 
 fn nothing_good(found: &[Option<Found>]) -> bool {

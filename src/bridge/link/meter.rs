@@ -8,6 +8,7 @@ pub use super::counters::Counters;
 use super::failure::Failure;
 use super::identity::Told;
 use super::memory::MeterMemory;
+use super::resync::{CounterResync, ResyncReason};
 use super::settings::{Credentials, data_link};
 use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
@@ -62,8 +63,11 @@ pub struct Meter {
     counter_floor: Option<u32>,
     /// The logical device name that was told last.
     last_name: Option<String>,
-    /// The meter fell silent when we associated, as some do at a counter that they know: ask before the next time.
-    doubts_counter: bool,
+    /// The counter that we would have used next when the meter fell silent at our association, as some do at a counter
+    /// that they know: ask before the next time.
+    doubted_counter: Option<u32>,
+    /// The counter was raised, and nobody was told yet.
+    resync: Option<CounterResync>,
     accepted: Option<Instant>,
     /// What the meter said unasked in sessions that have ended.
     notifications: Vec<Vec<u8>>,
@@ -90,7 +94,8 @@ impl Meter {
             association: None,
             counter_floor: None,
             last_name: None,
-            doubts_counter: false,
+            doubted_counter: None,
+            resync: None,
             accepted: None,
             notifications: Vec::new(),
         })
@@ -175,7 +180,10 @@ impl Meter {
     /// The failure of any step; `WRONG_METER` where another meter answers than configured.
     pub async fn associate<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<&Association, Failure> {
         if self.needs_counter() {
-            self.sync_counter(driver).await?;
+            let next = self.sync_counter(driver).await?;
+            if let Some(before) = self.doubted_counter.filter(|&before| before < next) {
+                self.resync = Some(CounterResync { before, next, reason: ResyncReason::Silence });
+            }
         }
         self.ready(driver).await?;
         let link = self.open_link(driver).await?;
@@ -220,13 +228,11 @@ impl Meter {
         let mut client = MeterClient::new(driver, &mut self.session);
         let outcome = client.associate(security).await;
         self.accepted = client.accepted();
-        if let Err(ClientError::Session(error)) = &outcome
-            && let Some(expected) = error.expected_counter()
-        {
-            self.counter_floor = self.counter_floor.max(Some(expected));
+        if let Err(ClientError::Session(error)) = &outcome {
+            self.counter_floor = self.counter_floor.max(error.expected_counter());
         }
         let negotiated = outcome?;
-        self.doubts_counter = false;
+        self.doubted_counter = None;
         self.check_received(&negotiated)?;
         Ok(negotiated)
     }
@@ -269,7 +275,7 @@ impl Meter {
     pub fn needs_counter(&self) -> bool {
         let Some(settings) = &self.credentials.security else { return false };
         let is_new = self.counter_floor.is_none() && !self.counters.knows(settings);
-        self.device.security.invocation_counter.is_some() && (is_new || self.doubts_counter)
+        self.device.security.invocation_counter.is_some() && (is_new || self.doubted_counter.is_some())
     }
 
     /// After a refusal: whether our counter was too low, and is not any more. A meter that refuses us for another
@@ -286,16 +292,17 @@ impl Meter {
         else {
             return Ok(false);
         };
-        if self.counter_floor.is_some_and(|floor| floor > next) {
+        if let Some(floor) = self.counter_floor.filter(|&floor| floor > next) {
             // The refusal itself said which counter the meter expects.
             self.leave(driver).await;
+            self.resync = Some(CounterResync { before: next, next: floor, reason: ResyncReason::Named });
             return Ok(true);
         }
         let can_ask = self.device.security.invocation_counter.is_some();
         match failure.report.code {
             // Meters that refuse a counter by silence need a new stream.
             Code::Timeout | Code::TcpClosed => {
-                self.doubts_counter = can_ask;
+                self.doubted_counter = can_ask.then_some(next);
                 Ok(false)
             }
             Code::AareRejected if !matches!(failure.report.dlms, Some(0 | 1 | 13)) => Ok(false),
@@ -303,13 +310,41 @@ impl Meter {
                 tracing::info!(device = %self.device.name, code = %failure.report.code, "reading the invocation counter anew");
                 self.leave(driver).await;
                 match self.sync_counter(driver).await {
-                    Ok(expected) => Ok(expected > next),
+                    Ok(expected) if expected > next => {
+                        let reason = ResyncReason::Refused;
+                        self.resync = Some(CounterResync { before: next, next: expected, reason });
+                        Ok(true)
+                    }
+                    Ok(_) => Ok(false),
                     Err(error) if failure.report.code == Code::CipherIc => Err(error),
                     Err(_) => Ok(false),
                 }
             }
             _ => Ok(false),
         }
+    }
+
+    /// Takes note of the counter that the meter expects, as it said in an open association. With a dedicated key that
+    /// counter is another one, and every association begins with a fresh one of the meter.
+    pub fn learn_counter(&mut self, error: &ClientError) {
+        let has_dedicated =
+            self.credentials.security.as_ref().is_some_and(|settings| settings.dedicated_key.is_some());
+        if let ClientError::Session(error) = error
+            && !has_dedicated
+        {
+            self.counter_floor = self.counter_floor.max(error.expected_counter());
+        }
+    }
+
+    /// How the counter was raised, since that was taken last.
+    #[must_use]
+    pub const fn resync(&self) -> Option<&CounterResync> {
+        self.resync.as_ref()
+    }
+
+    /// The same, once.
+    pub const fn take_resync(&mut self) -> Option<CounterResync> {
+        self.resync.take()
     }
 
     /// Who answers, as far as it told.

@@ -16,6 +16,7 @@ pub mod open;
 pub mod order;
 pub mod port_check;
 pub mod range;
+pub mod resync;
 pub mod serial_line;
 mod serve;
 pub mod settings;

@@ -103,6 +103,7 @@ impl LinkActor {
         if outcome.as_ref().is_err_and(|failure| was_open && failure.may_be_stale()) {
             outcome = self.scan_once(index).await;
         }
+        self.say_counter_resynced(index).await;
         let answer = outcome.map_err(|failure| failure.report).flatten();
         self.count_refusal(index, answer.as_ref().err()).await;
         self.after_visit(index).await;
