@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
     }
 
     /// The same, as long as `go_on` wants more than the number of answers that there are. It is asked before each
-    /// exchange.
+    /// exchange, and after the last.
     ///
     /// # Errors
     /// As [`Self::read_attributes`].
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
         requests: Vec<AttributeRequest>,
         lists: &mut Lists,
         results: &mut Vec<Result<Data, Report>>,
-        go_on: impl Fn(usize) -> bool,
+        mut go_on: impl FnMut(usize) -> bool,
     ) -> Result<(), ClientError> {
         let item_octets = match self.referencing() {
             Referencing::LogicalName => ITEM_OCTETS,

@@ -77,6 +77,7 @@ pub(super) const WINDOW: i64 = 1;
 /// The standard's 25 ms are too short behind modems and USB adapters.
 pub(super) const INTER_OCTET_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) const MODE_E_BAUD: i64 = 9600;
+pub(super) const CLOCK_DRIFT_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const DEVIATION: Deviation = Deviation::Standard;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(60);

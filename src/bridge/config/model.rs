@@ -118,6 +118,8 @@ pub struct Device {
     pub time_zone: Option<jiff::tz::TimeZone>,
     /// Sign of the deviation in date-times.
     pub deviation: Deviation,
+    /// How far the meter's clock may be off before that is told; `None`: nothing is.
+    pub clock_drift_limit: Option<Duration>,
     /// What must be found there.
     pub identity: Identity,
     /// Free texts that go with what is published.

@@ -42,6 +42,7 @@ impl LinkActor {
     ) -> Result<Part, Failure> {
         let outcome = self.attempt_untold(index, values, make_way).await;
         self.say_counter_resynced(index).await;
+        self.say_clock_drift(index).await;
         outcome
     }
 
@@ -144,6 +145,9 @@ impl LinkActor {
         let (mut client, memory) = meter.client(port);
         let visited = read_part(&mut client, memory, &device, values, make_way).await;
         let is_associated = client.session().negotiated().is_some();
+        if let (Some(reading), Some(station)) = (&visited.clock, self.stations.get_mut(index)) {
+            station.clock_read(reading);
+        }
         if visited.broken.is_none() {
             self.heard = Some((index, Instant::now()));
             if !is_associated {
@@ -286,7 +290,7 @@ impl Part {
             Some(found) if lacks_counter(&found) => added.next().flatten(),
             found => found,
         });
-        Self { found: merged.collect(), broken: rest.broken }
+        Self { clock: rest.clock.or(self.clock), found: merged.collect(), broken: rest.broken }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who answers: what a meter tells of itself, held against what is expected of it.
 
+use super::clock::{ClockReading, ExchangeTimes};
 use super::failure::Failure;
 use super::memory::MeterIdentity;
 use super::meter::attribute;
@@ -7,7 +8,6 @@ use crate::bridge::config::model::Identity as ExpectedIdentity;
 use crate::cosem::catalogue::ClassId;
 use crate::error::{Code, Layer, Report};
 use crate::wire::data::Data;
-use crate::wire::date_time::DateTime;
 use crate::wire::obis::Obis;
 use crate::wire::xdlms::AttributeRequest;
 
@@ -15,6 +15,9 @@ const LOGICAL_DEVICE_NAME: Obis = Obis::new(0, 0, 42, 0, 0, 255);
 const DEVICE_ID: Obis = Obis::new(0, 0, 96, 1, 0, 255);
 const ELECTRICITY_ID: Obis = Obis::new(1, 0, 0, 0, 0, 255);
 const CLOCK: Obis = Obis::new(0, 0, 1, 0, 0, 255);
+
+/// The place of the clock among the requests.
+const CLOCK_REQUEST: usize = 3;
 
 /// A text, `None` where the meter does not tell it, an error where it could not tell just now.
 type Answer = Result<Option<String>, Report>;
@@ -25,8 +28,8 @@ pub struct Told {
     name: Answer,
     /// Device ID 1, and the electricity meter's own.
     serials: [Answer; 2],
-    /// The time by its clock.
-    pub clock: Option<DateTime>,
+    /// Its clock.
+    pub clock: Option<ClockReading>,
 }
 
 impl Told {
@@ -41,9 +44,9 @@ impl Told {
         ]
     }
 
-    /// What the answers to [`Self::requests`] say.
+    /// What the answers to [`Self::requests`] say, and when they came.
     #[must_use]
-    pub fn new(answers: Vec<Result<Data, Report>>) -> Self {
+    pub fn new(answers: Vec<Result<Data, Report>>, times: &ExchangeTimes) -> Self {
         let mut answers = answers.into_iter();
         let told = |answer: Option<Result<Data, Report>>| match answer {
             Some(Ok(data)) => Ok(text(&data)),
@@ -52,7 +55,9 @@ impl Told {
         };
         let name = told(answers.next());
         let serials = [told(answers.next()), told(answers.next())];
-        let clock = answers.next().and_then(Result::ok).as_ref().and_then(Data::date_time);
+        let time = answers.next().and_then(Result::ok).as_ref().and_then(Data::date_time);
+        let clock = time.zip(times.middle(CLOCK_REQUEST));
+        let clock = clock.map(|(time, read_at)| ClockReading { time, read_at });
         Self { name, serials, clock }
     }
 
@@ -184,6 +189,10 @@ mod tests {
         Ok(Data::OctetString(text.into()))
     }
 
+    fn what_told(answers: Vec<Result<Data, Report>>) -> Told {
+        Told::new(answers, &ExchangeTimes::default())
+    }
+
     fn refused(code: Code) -> Result<Data, Report> {
         Err(Report::new(code, Layer::Get, "no"))
     }
@@ -193,7 +202,7 @@ mod tests {
     }
 
     fn checked(answers: [Result<Data, Report>; 3], expected: &ExpectedIdentity) -> Option<Code> {
-        Told::new(answers.into()).check(expected).err().map(|failure| failure.report.code)
+        what_told(answers.into()).check(expected).err().map(|failure| failure.report.code)
     }
 
     #[test]
@@ -205,14 +214,14 @@ mod tests {
         assert_eq!(checked(answers(), &expecting(None, Some("LGZ1"))), None);
         assert_eq!(checked(answers(), &expecting(None, Some("LGZ2"))), Some(Code::WrongMeter));
         assert_eq!(
-            Told::new(answers().into()).identity(&expecting(None, None)).serial.as_deref(),
+            what_told(answers().into()).identity(&expecting(None, None)).serial.as_deref(),
             Some("77")
         );
     }
 
     #[test]
     fn callers_are_recognised_by_all_that_they_tell() {
-        let told = Told::new(vec![octets("LGZ1"), octets("77"), refused(Code::ObjectUndefined)]);
+        let told = what_told(vec![octets("LGZ1"), octets("77"), refused(Code::ObjectUndefined)]);
         let recognised = |serial, name| told.compare(&expecting(serial, name));
         assert_eq!(recognised(Some("77"), None), Recognition::Same);
         assert_eq!(recognised(Some("77"), Some("LGZ1")), Recognition::Same);
@@ -220,7 +229,7 @@ mod tests {
         assert_eq!(recognised(Some("78"), Some("LGZ1")), Recognition::Other);
         assert_eq!(recognised(None, None), Recognition::Unknown);
         let mute =
-            Told::new(vec![refused(Code::AccessDenied), octets("77"), refused(Code::TemporaryFailure)]);
+            what_told(vec![refused(Code::AccessDenied), octets("77"), refused(Code::TemporaryFailure)]);
         assert_eq!(mute.compare(&expecting(None, Some("LGZ1"))), Recognition::Unknown);
         assert_eq!(
             mute.compare(&expecting(Some("78"), None)),

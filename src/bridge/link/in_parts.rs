@@ -29,7 +29,7 @@ impl LinkActor {
                 self.attempt(index, &wanted, &make_way).await
             };
             match outcome {
-                Ok(Part { found: part, broken }) => {
+                Ok(Part { found: part, broken, .. }) => {
                     for ((place, _), part) in left.into_iter().zip(part) {
                         found[place] = part;
                     }

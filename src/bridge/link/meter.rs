@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::approach::Approach;
+use super::clock::ExchangeTimes;
 pub use super::counters::Counters;
 use super::failure::Failure;
 use super::identity::Told;
@@ -484,9 +485,14 @@ impl Meter {
 
     async fn ask_identity<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<Told, Failure> {
         let mut answers = Vec::new();
+        let mut times = ExchangeTimes::default();
         let (mut client, memory) = self.client(driver);
-        client.read_attributes(Told::requests(), &mut memory.lists, &mut answers).await?;
-        Ok(Told::new(answers))
+        let note_time = |answers| {
+            times.begin(answers);
+            true
+        };
+        client.read_attributes_while(Told::requests(), &mut memory.lists, &mut answers, note_time).await?;
+        Ok(Told::new(answers, &times))
     }
 
     /// Learns the base names. A meter that does not show them can be read by configured short names only.

@@ -75,7 +75,7 @@ impl LinkActor {
         let ts = Timestamp::now();
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let answer = match outcome {
-            Ok(Part { found, broken }) => {
+            Ok(Part { found, broken, .. }) => {
                 let found: Vec<Found> = found.into_iter().flatten().collect();
                 for (value, found) in values.iter().zip(&found) {
                     if let Found::Value(reading) = found {
@@ -104,6 +104,7 @@ impl LinkActor {
             outcome = self.scan_once(index).await;
         }
         self.say_counter_resynced(index).await;
+        self.say_clock_drift(index).await;
         let answer = outcome.map_err(|failure| failure.report).flatten();
         self.count_refusal(index, answer.as_ref().err()).await;
         self.after_visit(index).await;

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
+use super::clock::{ClockDrift, ClockReading};
 use super::failure::Subject;
 use super::meter::{Association, Meter};
 use super::notifications::Allowance;
 use super::visit::time_rules;
 use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
 use crate::bridge::config::model::{Connection, Device, Value};
+use crate::bridge::reading::meter_time::Certainty;
 use crate::bridge::reading::snapshot::Outcome;
 use crate::bridge::reading::status::{
     AssociationState, ClockStatus, DeviceState, DeviceStatus, LinkState, SecurityStatus,
 };
+use crate::bridge::time::is_plausible;
 use crate::error::Report;
 
 /// How long an unchanged status stays unsaid.
@@ -49,6 +51,7 @@ pub struct Station {
     pub status: DeviceStatus,
     /// What it may still say unasked.
     pub(super) notifications: Allowance,
+    pub(super) drift: ClockDrift,
     pause: Backoff,
     lock_out: Backoff,
     failed_visits: u32,
@@ -80,6 +83,7 @@ impl Station {
             groups,
             status: DeviceStatus { security, last_error, ..DeviceStatus::default() },
             notifications: Allowance::new(Instant::now()),
+            drift: ClockDrift::default(),
             pause: Backoff::meter(),
             lock_out: Backoff::lock_out(),
             failed_visits: 0,
@@ -262,26 +266,28 @@ impl Station {
         let clock = told.clock;
         self.status.identity = meter.identity_status();
         self.status.negotiated = meter.negotiated_status();
-        if let Some(clock) = clock {
-            let now = Timestamp::now();
-            let offset_s = self.clock_offset(&clock, now);
-            self.status.clock = offset_s.map(|offset_s| ClockStatus { offset_s, measured_at: now });
+        if let Some(reading) = clock {
+            self.clock_read(&reading);
         }
     }
 
-    /// Seconds that the meter's clock is ahead; `None` where its time is not complete or its offset not known.
-    fn clock_offset(&self, clock: &crate::wire::date_time::DateTime, now: Timestamp) -> Option<f64> {
-        let rules = time_rules(&self.device);
-        let utc_millis = clock.utc_millis(rules.deviation).or_else(|| {
-            let local = Timestamp::from_millisecond(clock.local_millis()?).ok()?;
-            let civil = local.to_zoned(TimeZone::UTC).datetime();
-            let zoned = civil.to_zoned(rules.time_zone.clone()?).ok()?;
-            Some(zoned.timestamp().as_millisecond())
-        })?;
+    /// Takes over what the meter's clock showed. A clock that says itself that it is wrong, or is compared with ours when
+    /// that is wrong, is not told of.
+    pub fn clock_read(&mut self, reading: &ClockReading) {
+        let ClockReading { time, read_at } = reading;
+        let instant = time_rules(&self.device).instant(time);
+        let offset = instant
+            .and_then(|(millis, certainty)| Some((millis.checked_sub(read_at.as_millisecond())?, certainty)));
         // Milliseconds of any plausible offset fit a double.
         #[allow(clippy::cast_precision_loss, reason = "an offset between two clocks")]
-        let seconds = utc_millis.checked_sub(now.as_millisecond())? as f64 / 1000.0;
-        Some(seconds)
+        let status =
+            offset.map(|(ms, _)| ClockStatus { offset_s: ms as f64 / 1000.0, measured_at: *read_at });
+        self.status.clock = status;
+        if let Some((offset_ms, Certainty::Certain)) = offset
+            && is_plausible(*read_at)
+        {
+            self.drift.measured(offset_ms, self.device.clock_drift_limit, *read_at);
+        }
     }
 
     /// The association, or the link under it, is gone.

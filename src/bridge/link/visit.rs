@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::clock::{ClockReading, ExchangeTimes};
 use super::memory::{MeterMemory, Objects};
 use super::meter::attribute;
 use super::range::range_bounds;
@@ -85,6 +86,8 @@ pub struct Visited {
 /// What a part of a visit came to.
 #[derive(Debug)]
 pub struct Part {
+    /// The meter's clock, where its time was among what was read.
+    pub clock: Option<ClockReading>,
     /// In the order of the values asked for; `None`: left for another part.
     pub found: Vec<Option<Found>>,
     /// What broke the visit off; what was not read by then bears this error.
@@ -104,7 +107,7 @@ pub async fn read_values<S: AsyncRead + AsyncWrite + Unpin>(
     device: &Device,
     values: &[&Value],
 ) -> Visited {
-    let Part { found, broken } = read_part(client, memory, device, values, NEVER).await;
+    let Part { found, broken, .. } = read_part(client, memory, device, values, NEVER).await;
     Visited { found: found.into_iter().flatten().collect(), broken }
 }
 
@@ -128,6 +131,7 @@ pub async fn read_part<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(error) = &part.broken {
         let values: Vec<Value> = values.iter().map(|&value| value.clone()).collect();
         part.found = none_of(&values, &error.report()).into_iter().map(Some).collect();
+        part.clock = None;
         memory.forget_what_was_read();
     }
     part
@@ -141,10 +145,17 @@ pub async fn read_unproven<S: AsyncRead + AsyncWrite + Unpin>(
     values: &[&Value],
     make_way: MakeWay<'_>,
 ) -> Part {
-    let mut visit =
-        Visit { client, memory, rules: time_rules(device), make_way, has_read: false, broken: None };
+    let mut visit = Visit {
+        client,
+        memory,
+        rules: time_rules(device),
+        make_way,
+        has_read: false,
+        clock: None,
+        broken: None,
+    };
     let found = visit.read(values).await;
-    Part { found, broken: visit.broken }
+    Part { clock: visit.clock, found, broken: visit.broken }
 }
 
 /// How the date-times of a device are understood.
@@ -175,6 +186,7 @@ struct Visit<'v, 'c, S> {
     make_way: MakeWay<'v>,
     /// There was an exchange that brought a value.
     has_read: bool,
+    clock: Option<ClockReading>,
     broken: Option<ClientError>,
 }
 
@@ -222,6 +234,16 @@ impl Attributes {
 
     fn answer(&self, class: ClassId, obis: Obis, id: i8) -> Option<&Result<Data, Report>> {
         self.answers.get(*self.index.get(&(class, obis, id))?)
+    }
+
+    /// What the meter's clock showed, if its time was asked for.
+    fn clock(&self, times: &ExchangeTimes) -> Option<ClockReading> {
+        let is_time = |request: &AttributeRequest| {
+            (request.attribute.class_id, request.attribute.attribute_id) == (ClassId::CLOCK.0, 2)
+        };
+        let place = self.requests.iter().position(is_time)?;
+        let time = self.answers.get(place)?.as_ref().ok()?.date_time()?;
+        Some(ClockReading { time, read_at: times.middle(place)? })
     }
 
     /// Whether everything that was asked of an object has been answered.
@@ -348,11 +370,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         let requests = attributes.requests.clone();
         let (lists, answers) = (&mut self.memory.lists, &mut attributes.answers);
         let (make_way, first) = (self.make_way, attributes.first.unwrap_or_default());
-        let go_on = |answers: usize| answers < first || !make_way();
+        let mut times = ExchangeTimes::default();
+        let go_on = |answers: usize| {
+            times.begin(answers);
+            answers < first || !make_way()
+        };
         if let Err(error) = self.client.read_attributes_while(requests, lists, answers, go_on).await {
             attributes.answers.resize(attributes.requests.len(), Err(error.report()));
             self.broken = Some(error);
         }
+        self.clock = attributes.clock(&times);
         for item in planned.iter().flatten() {
             let Some(id) = item.plan.scaler_unit else { continue };
             if let Some(Ok(data)) = attributes.answer(item.class, item.obis, id)

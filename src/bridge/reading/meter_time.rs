@@ -56,6 +56,22 @@ impl TimeRules {
         Some(MeterTime { text, certainty })
     }
 
+    /// Milliseconds since the Unix epoch; `None` where the date-time is not complete down to the second, or where its
+    /// offset is not known.
+    #[must_use]
+    pub fn instant(&self, value: &DateTime) -> Option<(i64, Certainty)> {
+        value.time.second()?;
+        let (millis, certainty) = match value.utc_millis(self.deviation) {
+            Some(millis) => (millis, Certainty::Certain),
+            None => {
+                let (offset, certainty) = self.zone_offset(value)?;
+                (value.local_millis()? - i64::from(offset?) * 60_000, certainty)
+            }
+        };
+        let is_doubtful = value.clock_status().is_some_and(ClockStatus::is_uncertain);
+        Some((millis, if is_doubtful { Certainty::Uncertain } else { certainty }))
+    }
+
     /// The UTC offset in minutes of a local time in the device's time zone.
     ///
     /// In the hour that daylight saving repeats, bit 7 of the clock status decides; a time that daylight saving skips,
@@ -141,6 +157,26 @@ mod tests {
         check(&ignored, &at(1, 22, 12, -60, 0), "2026-01-22T12:30:00-05:00", Certain);
         check(&rules(None, DeviationSense::Ignore), &at(1, 22, 12, 0, 0), "2026-01-22T12:30:00", Uncertain);
         check(&TimeRules::default(), &at(1, 22, 12, OPEN, 0), "2026-01-22T12:30:00", Uncertain);
+    }
+
+    #[test]
+    fn an_instant_takes_a_complete_time_and_an_offset() {
+        let shown = |hour, deviation, status| {
+            let value = at(8, 22, hour, deviation, status);
+            DateTime { time: Time { second: 5, hundredths: 50, ..value.time }, ..value }
+        };
+        let berlin = rules(Some("Europe/Berlin"), DeviationSense::Standard);
+        let noon = 1_787_401_805_500;
+        for (value, certainty) in [
+            (shown(12, 0, 0), Certainty::Certain),
+            (shown(13, -60, 0xFF), Certainty::Certain),
+            (shown(14, OPEN, 0x80), Certainty::Certain),
+            (shown(14, OPEN, 0x88), Certainty::Uncertain),
+        ] {
+            assert_eq!(berlin.instant(&value), Some((noon, certainty)), "{value}");
+        }
+        assert_eq!(TimeRules::default().instant(&shown(12, OPEN, 0)), None);
+        assert_eq!(berlin.instant(&at(8, 22, 12, 0, 0)), None, "without seconds");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::config::address::{SerialFormula, ServerAddressType, TitleText};
+use crate::bridge::config::forms::Switchable;
 use crate::bridge::config::name::Name;
 use crate::bridge::config::object::ObisText;
 use crate::bridge::config::quantity::{Flag, Integer, Period, Text};
@@ -136,6 +137,9 @@ pub struct Device {
     /// Sign of the deviation in date-times. Default: standard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviation: Option<Deviation>,
+    /// How far the meter's clock may be off before that is told as an event, or off. Default: 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_drift_limit: Option<Switchable<Period>>,
     /// What must be found there: another meter is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,

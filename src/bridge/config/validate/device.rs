@@ -13,6 +13,7 @@ use crate::bridge::config::document::Document;
 use crate::bridge::config::document::device::{
     self as written, AccessSecurity, Interface, InvocationCounter, TransportSecurity,
 };
+use crate::bridge::config::forms::Switchable;
 use crate::bridge::config::model::{
     Connection, Device, Hdlc, Hold, Identity, Link, ModeE, Referencing, Security,
 };
@@ -100,6 +101,7 @@ fn device(
     let hdlc = hdlc(written, interface, &at.key("hdlc"), findings);
     let mode_e = mode_e(written, interface, &at.key("mode_e"), findings);
     let time_zone = time_zone(written.time_zone.as_deref(), &at.key("time_zone"), findings);
+    let clock_drift_limit = clock_drift_limit(written, &at.key("clock_drift_limit"), findings);
     let labels = labels(written.labels.as_ref(), &at.key("labels"), findings);
     Some(Device {
         name: name?,
@@ -125,9 +127,21 @@ fn device(
         mode_e,
         time_zone,
         deviation: written.deviation.unwrap_or(defaults::DEVIATION),
+        clock_drift_limit,
         identity: identity(written.identity.as_ref(), &at.key("identity"), findings),
         labels,
     })
+}
+
+/// 0 is off too: a limit of nothing would be crossed by every reading.
+fn clock_drift_limit(written: &written::Device, at: &Path, findings: &mut Findings) -> Option<Duration> {
+    let limit = match &written.clock_drift_limit {
+        Some(Switchable::Off) => return None,
+        Some(Switchable::On(period)) => Some(*period),
+        None => None,
+    };
+    let range = Duration::ZERO..=Duration::from_secs(86_400);
+    Some(timed(limit, defaults::CLOCK_DRIFT_LIMIT, range, at, findings)).filter(|limit| !limit.is_zero())
 }
 
 fn server_address(
