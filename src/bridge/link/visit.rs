@@ -149,6 +149,7 @@ pub async fn read_unproven<S: AsyncRead + AsyncWrite + Unpin>(
         client,
         memory,
         rules: time_rules(device),
+        confidence: Confidence::at(Timestamp::now()),
         make_way,
         has_read: false,
         clock: None,
@@ -183,6 +184,7 @@ struct Visit<'v, 'c, S> {
     client: &'v mut MeterClient<'c, S>,
     memory: &'v mut MeterMemory,
     rules: TimeRules,
+    confidence: Confidence,
     make_way: MakeWay<'v>,
     /// There was an exchange that brought a value.
     has_read: bool,
@@ -422,7 +424,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             scaler_unit,
             overrides: &item.overrides,
             times: &self.rules,
-            confidence: Confidence::Full,
+            confidence: self.confidence,
         })
     }
 
@@ -460,7 +462,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             columns.push(ColumnSource { object, scaler_unit });
         }
         let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
-        compact_reading(item.identity.clone(), &elements, &columns, &names, &self.rules, Confidence::Full)
+        compact_reading(item.identity.clone(), &elements, &columns, &names, &self.rules, self.confidence)
     }
 
     async fn scaler_unit(&mut self, class: ClassId, obis: Obis, id: i8) -> Result<ScalerUnit, Report> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::json::{Json, gateway_time, text_or_null};
 use super::profile_rows::Column;
 use super::render::Fields;
+use crate::bridge::time::is_plausible;
 use crate::cosem::catalogue::ClassId;
 use crate::error::Report;
 use crate::wire::obis::Obis;
@@ -37,6 +38,14 @@ pub enum Confidence {
     Full,
     /// The gateway's clock is not plausible, or what came was deciphered without being authenticated.
     Doubtful,
+}
+
+impl Confidence {
+    /// That in a reading at this time of the gateway.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        if is_plausible(now) { Self::Full } else { Self::Doubtful }
+    }
 }
 
 /// Which value of which object.
@@ -223,5 +232,17 @@ impl Quality {
             Confidence::Full => Self::Good,
             Confidence::Doubtful => Self::Uncertain,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_by_a_clock_that_was_never_set_is_uncertain() {
+        assert_eq!(Quality::of(Confidence::at(Timestamp::UNIX_EPOCH)), Quality::Uncertain);
+        let set = "2026-08-22T10:15:00Z".parse().expect("a time");
+        assert_eq!(Quality::of(Confidence::at(set)), Quality::Good);
     }
 }
