@@ -32,9 +32,37 @@ pub struct Text(pub String);
 
 const PERIOD: &str = "a duration like 30, 15m, 1h30m or 500ms";
 const SIZE: &str = "a size like 64MiB or 1048576";
+const TOO_LONG: &str = "out of range: the duration is too long";
+const TOO_LARGE: &str = "out of range: the size is too large";
+
+/// Why a text is no quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misread {
+    /// It is not of the form of one.
+    Malformed,
+    /// It is one that nothing here can hold.
+    OutOfRange,
+}
+
+impl Misread {
+    fn complaint(self, expecting: &'static str, out_of_range: &'static str) -> Complaint {
+        match self {
+            Self::Malformed => expected(expecting),
+            Self::OutOfRange => out_of_range.into(),
+        }
+    }
+}
+
+/// What is wrong with a number that is not from 0 to 2^64.
+const fn beyond(number: i128, negative: &'static str, out_of_range: &'static str) -> Complaint {
+    Complaint::Borrowed(if number < 0 { negative } else { out_of_range })
+}
 
 deserialize_scalar!(Integer, "a whole number", |scalar| match scalar {
-    Scalar::Integer(value) => i64::try_from(value).map(Self).map_err(|_| "the number is too large".into()),
+    Scalar::Integer(value) => i64::try_from(value).map(Self).map_err(|_| {
+        let how = if value < 0 { "small" } else { "large" };
+        format!("out of range: the number is too {how}").into()
+    }),
     Scalar::Text(_) | Scalar::Switch(_) => Err(expected("a whole number")),
 });
 
@@ -48,19 +76,22 @@ deserialize_scalar!(Flag, "true or false", |scalar| match scalar {
 deserialize_scalar!(Period, "a duration like 30, 15m, 1h30m or 500ms", |scalar| match scalar {
     Scalar::Integer(seconds) => u64::try_from(seconds)
         .map(|seconds| Self(Duration::from_secs(seconds)))
-        .map_err(|_| "a duration can't be negative".into()),
-    Scalar::Text(text) => duration(text).map(Self).ok_or_else(|| expected(PERIOD)),
+        .map_err(|_| beyond(seconds, "a duration can't be negative", TOO_LONG)),
+    Scalar::Text(text) => read_duration(text).map(Self).map_err(|why| why.complaint(PERIOD, TOO_LONG)),
     Scalar::Switch(_) => Err(expected(PERIOD)),
 });
 
 deserialize_scalar!(Size, "a size like 64MiB or 1048576", |scalar| match scalar {
-    Scalar::Integer(bytes) => u64::try_from(bytes).map(Self).map_err(|_| "a size can't be negative".into()),
-    Scalar::Text(text) => size(text).map(Self).ok_or_else(|| expected(SIZE)),
+    Scalar::Integer(bytes) => {
+        u64::try_from(bytes).map(Self).map_err(|_| beyond(bytes, "a size can't be negative", TOO_LARGE))
+    }
+    Scalar::Text(text) => size(text).map(Self).map_err(|why| why.complaint(SIZE, TOO_LARGE)),
     Scalar::Switch(_) => Err(expected(SIZE)),
 });
 
 deserialize_scalar!(Text, "a text", |scalar| match scalar {
     Scalar::Text(text) => Ok(Self(text.to_owned())),
+    Scalar::Integer(i128::MIN | i128::MAX) => Err("a number as long as this needs quotes".into()),
     Scalar::Integer(value) => Ok(Self(value.to_string())),
     Scalar::Switch(_) => Err(Complaint::Borrowed("a text is expected: put it in quotes")),
 });
@@ -84,14 +115,19 @@ inline_schema!(Text, { "type": ["string", "integer"] });
 /// Reads `1h30m`: numbers with falling units, or one number of seconds.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = digits(text) {
-        return Some(Duration::from_secs(seconds));
+    read_duration(text).ok()
+}
+
+fn read_duration(text: &str) -> Result<Duration, Misread> {
+    match digits(text) {
+        Err(Misread::Malformed) => {}
+        seconds => return seconds.map(Duration::from_secs),
     }
     let mut rest = text;
-    let mut total = Duration::ZERO;
+    let mut total = Some(Duration::ZERO);
     let mut last_unit = u64::MAX;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number_end = rest.find(|c: char| !c.is_ascii_digit()).ok_or(Misread::Malformed)?;
         let (number, tail) = rest.split_at(number_end);
         let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
@@ -101,20 +137,28 @@ pub fn duration(text: &str) -> Option<Duration> {
             "m" => 60_000,
             "s" => 1_000,
             "ms" => 1,
-            _ => return None,
+            _ => return Err(Misread::Malformed),
         };
         // Falling units keep `30m1h` and `1m1m` from being read as something.
         if millis >= last_unit {
-            return None;
+            return Err(Misread::Malformed);
         }
         last_unit = millis;
-        total = total.checked_add(Duration::from_millis(digits(number).ok()?.checked_mul(millis)?))?;
+        let part = match digits(number) {
+            Ok(number) => number.checked_mul(millis).map(Duration::from_millis),
+            Err(Misread::OutOfRange) => None,
+            Err(Misread::Malformed) => return Err(Misread::Malformed),
+        };
+        total = total.zip(part).and_then(|(total, part)| total.checked_add(part));
         rest = tail;
     }
-    (last_unit != u64::MAX).then_some(total)
+    match total {
+        _ if last_unit == u64::MAX => Err(Misread::Malformed),
+        total => total.ok_or(Misread::OutOfRange),
+    }
 }
 
-fn size(text: &str) -> Option<u64> {
+fn size(text: &str) -> Result<u64, Misread> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let factor: u64 = match unit.trim_start() {
@@ -125,17 +169,17 @@ fn size(text: &str) -> Option<u64> {
         "KiB" | "kiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return None,
+        _ => return Err(Misread::Malformed),
     };
-    digits(number).ok()?.checked_mul(factor)
+    digits(number)?.checked_mul(factor).ok_or(Misread::OutOfRange)
 }
 
 /// Digits alone: `parse` would take a sign too.
-fn digits(text: &str) -> Result<u64, ()> {
+fn digits(text: &str) -> Result<u64, Misread> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().map_err(|_| ())
+        text.parse().map_err(|_| Misread::OutOfRange)
     } else {
-        Err(())
+        Err(Misread::Malformed)
     }
 }
 
@@ -199,10 +243,29 @@ mod tests {
             assert_eq!(period.0, Duration::from_millis(millis), "{text}");
             assert_eq!(duration(&period.to_string()), Some(period.0));
         }
-        for bad in
-            ["", "m", "1x", "-1s", "1.5h", "30m1h", "1m1m", "1h30", " 1s", "99999999999999999999d", "1µs"]
-        {
-            assert_eq!(duration(bad), None, "{bad}");
+        for bad in [
+            "",
+            "m",
+            "1x",
+            "-1s",
+            "1.5h",
+            "30m1h",
+            "1m1m",
+            "1h30",
+            " 1s",
+            "1µs",
+            "99999999999999999999x",
+            "99999999999999999999d5",
+        ] {
+            assert_eq!(read_duration(bad), Err(Misread::Malformed), "{bad}");
+        }
+        for far in [
+            "99999999999999999999",
+            "99999999999999999999d",
+            "18446744073709551615d",
+            "18446744073709551615s",
+        ] {
+            assert_eq!(read_duration(far), Err(Misread::OutOfRange), "{far}");
         }
     }
 
@@ -211,11 +274,14 @@ mod tests {
         for (text, bytes) in
             [("64MiB", 64 << 20), ("1024", 1024), ("10kB", 10_000), ("2 GiB", 2 << 30), ("0B", 0)]
         {
-            assert_eq!(size(text), Some(bytes), "{text}");
-            assert_eq!(size(&Size(bytes).to_string()), Some(bytes));
+            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(size(&Size(bytes).to_string()), Ok(bytes));
         }
-        for bad in ["", "MiB", "1.5MiB", "-1", "64mib", "99999999999999999999"] {
-            assert_eq!(size(bad), None, "{bad}");
+        for bad in ["", "MiB", "1.5MiB", "-1", "64mib"] {
+            assert_eq!(size(bad), Err(Misread::Malformed), "{bad}");
+        }
+        for far in ["99999999999999999999", "99999999999GiB"] {
+            assert_eq!(size(far), Err(Misread::OutOfRange), "{far}");
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::de::{Error, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
     Text(&'a str),
+    /// A whole number. Beyond 64 bits its digits are lost, and the outermost of `i128` stand for all there.
     Integer(i128),
     Switch(bool),
 }
@@ -60,7 +61,12 @@ impl<'de, T, F: FnOnce(Scalar<'_>) -> Result<T, Complaint>> Visitor<'de> for Sca
         (self.parse)(Scalar::Integer(value.into())).map_err(E::custom)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<T, E> {
+        const BEYOND: f64 = (1_u64 << 63) as f64;
+        if value.abs() >= BEYOND {
+            let outermost = if value.is_sign_negative() { i128::MIN } else { i128::MAX };
+            return (self.parse)(Scalar::Integer(outermost)).map_err(E::custom);
+        }
         Err(E::custom(format!(
             "{}, not a number with a fraction; a text that looks like one needs quotes",
             expected(self.expecting)
