@@ -67,7 +67,8 @@ impl Path {
         text
     }
 
-    fn with(&self, segment: Segment) -> Self {
+    /// The path of what is one step below this one.
+    pub(super) fn with(&self, segment: Segment) -> Self {
         let mut segments = self.0.clone();
         segments.push(segment);
         Self(segments)

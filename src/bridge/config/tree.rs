@@ -1,6 +1,6 @@
 //! The text of a configuration, YAML or JSON, as one tree of values; and where in the text a path stands.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -18,6 +18,11 @@ const MOST_NODES: usize = 2_000_000;
 /// Most brackets that may be open. The parsers stop at a depth of 128 too, but YAML's does so only after its scanner,
 /// whose time grows with the square of the depth.
 const DEEPEST_NESTING: usize = 1000;
+
+const TOO_DEEP: &str = "what is written here is nested too deeply";
+
+/// How many steps of the path to a failure are kept.
+const TRAIL: usize = 6;
 
 /// How a configuration is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +51,31 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Problem> {
     if text.len() > LONGEST_TEXT {
         return Err(too_long());
     }
-    if nesting(text) > DEEPEST_NESTING {
-        return Err(Problem::error(Path::root(), "what is written here is nested too deeply"));
+    if let Some(position) = too_deep(text) {
+        return Err(Problem::error(Path::root(), TOO_DEEP).at(Some(position)));
     }
-    let nodes = Cell::new(0);
-    let node = Node { nodes: &nodes };
+    let trail = Trail::default();
+    let node = Node { trail: &trail, depth: 0 };
+    let problem = |language: &str, why: &str, position: Option<Position>| {
+        let message = match without_place(why) {
+            "recursion limit exceeded" => TOO_DEEP.to_owned(),
+            "repetition limit exceeded" => "what the aliases (*name) here unfold to is too much".to_owned(),
+            why => format!("no valid {language}: {why}"),
+        };
+        // Of aliases the parser doesn't say where; how far it came does.
+        Problem::error(Path::root(), message).at(position.or_else(|| trail.end(text, format)))
+    };
     match format {
-        Format::Yaml => node.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
-            let position = yaml_position(&error);
-            Problem::error(Path::root(), format!("no valid YAML: {}", without_place(&error.to_string())))
-                .at(position)
-        }),
+        Format::Yaml => node
+            .deserialize(serde_yaml::Deserializer::from_str(text))
+            .map_err(|error| problem("YAML", &error.to_string(), yaml_position(&error))),
         Format::Json => {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            node.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value)).map_err(
-                |error| {
-                    let position = Position { line: error.line(), column: error.column() };
-                    Problem::error(
-                        Path::root(),
-                        format!("no valid JSON: {}", without_place(&error.to_string())),
-                    )
-                    .at(Some(position))
-                },
-            )
+            let read = node.deserialize(&mut deserializer);
+            read.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+                let position = Position { line: error.line(), column: error.column() };
+                problem("JSON", &error.to_string(), Some(position))
+            })
         }
     }
 }
@@ -107,19 +114,23 @@ pub fn write(document: &super::document::Document) -> Result<String, WriteError>
     Ok(text)
 }
 
-/// About how many brackets are open at a time; those in texts count too.
-fn nesting(text: &str) -> usize {
+/// Where more brackets are open than may be; those in texts count too.
+fn too_deep(text: &str) -> Option<Position> {
     let mut open = 0_usize;
-    let mut most = 0;
-    for byte in text.bytes() {
+    for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
-        most = most.max(open);
+        if open > DEEPEST_NESTING {
+            let before = text.get(..at)?;
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+            return Some(Position { line, column: before[line_start..].chars().count() + 1 });
+        }
     }
-    most
+    None
 }
 
 fn yaml_position(error: &serde_yaml::Error) -> Option<Position> {
@@ -131,17 +142,60 @@ fn without_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |at| message.split_at(at).0)
 }
 
+/// How far the reading came.
+#[derive(Default)]
+struct Trail {
+    nodes: Cell<usize>,
+    /// Where it is, or where it failed: as many steps of the path as [`TRAIL`].
+    path: RefCell<Vec<Segment>>,
+}
+
+impl Trail {
+    /// Where the text is that was being read. What stands before its parent was unfolded from an alias, and is not
+    /// where the alias is.
+    fn end(&self, text: &str, format: Format) -> Option<Position> {
+        let mut path = Path::root();
+        let mut end: Option<Position> = None;
+        for segment in self.path.borrow().iter() {
+            path = path.with(segment.clone());
+            let Some(at) = locate(text, format, &path) else { break };
+            if end.is_some_and(|end| (at.line, at.column) < (end.line, end.column)) {
+                break;
+            }
+            end = Some(at);
+        }
+        end
+    }
+}
+
 /// Reads a node of the tree.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    nodes: &'a Cell<usize>,
+    trail: &'a Trail,
+    depth: usize,
 }
 
 impl Node<'_> {
     fn count<E: Error>(self) -> Result<(), E> {
-        let nodes = self.nodes.get() + 1;
-        self.nodes.set(nodes);
+        let nodes = self.trail.nodes.get() + 1;
+        self.trail.nodes.set(nodes);
         if nodes > MOST_NODES { Err(E::custom("the configuration is too large")) } else { Ok(()) }
+    }
+
+    /// Reads what is under `segment`; the trail ends there if it fails.
+    fn under<T, E>(
+        self,
+        segment: impl FnOnce() -> Segment,
+        read: impl FnOnce(Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let below = Self { depth: self.depth + 1, ..self };
+        if self.depth >= TRAIL {
+            return read(below);
+        }
+        self.trail.path.borrow_mut().push(segment());
+        let found = read(below)?;
+        self.trail.path.borrow_mut().pop();
+        Ok(found)
     }
 }
 
@@ -203,7 +257,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(self)? {
+        while let Some(value) =
+            self.under(|| Segment::Index(values.len()), |node| list.next_element_seed(node))?
+        {
             values.push(value);
         }
         Ok(values.into())
@@ -212,7 +268,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut values = Map::new();
         while let Some(key) = map.next_key_seed(Key { before: &values })? {
-            values.insert(key, map.next_value_seed(self)?);
+            let value = self.under(|| Segment::Key(key.clone()), |node| map.next_value_seed(node))?;
+            values.insert(key, value);
         }
         Ok(values.into())
     }
@@ -392,6 +449,29 @@ mod tests {
         assert_eq!(error.position.unwrap().line, 2);
         assert!(parse("{} x", Format::Json).is_err());
         assert!(parse("a: !tag x", Format::Yaml).is_err());
+    }
+
+    #[test]
+    fn what_is_too_much_is_found() {
+        let deep =
+            |count: usize| format!("gateway: g\n\noutbox: {}{}\n", "[".repeat(count), "]".repeat(count));
+        for (text, format, line) in [
+            (deep(1_500), Format::Yaml, 3),
+            (deep(300), Format::Yaml, 3),
+            (format!("{{\"gateway\":\n\n{}", "[".repeat(1_500)), Format::Json, 3),
+            (format!("{{\"gateway\":\n{}", "[".repeat(300)), Format::Json, 2),
+        ] {
+            let problem = parse(&text, format).unwrap_err();
+            assert_eq!(problem.message, TOO_DEEP);
+            assert_eq!(problem.position.map(|at| at.line), Some(line), "{problem}");
+        }
+        let mut bomb = String::from("gateway: g\nx:\n  - &a0 [l,l,l,l,l,l,l,l,l,l]\n");
+        for level in 1..9 {
+            bomb += &format!("  - &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(","));
+        }
+        let problem = parse(&bomb, Format::Yaml).unwrap_err();
+        assert!(problem.message.contains("aliases"), "{problem}");
+        assert!(problem.position.is_some_and(|at| (4..12).contains(&at.line)), "{problem}");
     }
 
     #[test]
