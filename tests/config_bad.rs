@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dlms2mqtt::bridge::config::load::{Problems, load_text};
+use dlms2mqtt::bridge::config::load::{Problems, load_file, load_text};
 use dlms2mqtt::bridge::config::tree::Format;
 use dlms2mqtt::bridge::config::{Problem, Severity};
 use dlms2mqtt::error::Code;
@@ -636,4 +636,21 @@ fn texts_that_are_no_configuration_are_one_problem() {
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
         assert_eq!(problems[0].path.pointer(), "", "{text}");
     }
+}
+
+#[test]
+fn an_empty_configuration_is_called_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    for text in ["", " \n\n", "# gateway: g\n\n# nothing else\n", "---\n...\n", "null", "\u{FEFF}"] {
+        std::fs::write(&file, text).unwrap();
+        for path in [file.as_path(), Path::new("/dev/null")] {
+            let Problems(problems) = load_file(path).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+            assert_eq!(problem.message, "the configuration is empty", "{text:?}");
+            assert!(problem.hint.contains("config.yaml.example"), "{problem:?}");
+        }
+    }
+    let Problems(problems) = load_text("\n", Format::Json, Path::new("")).unwrap_err();
+    assert_eq!(problems[0].message, "the configuration is empty");
 }

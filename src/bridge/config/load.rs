@@ -69,7 +69,7 @@ pub fn load_file(path: &FilePath) -> Result<Loaded, Problems> {
 pub fn load_text(text: &str, format: Format, directory: &FilePath) -> Result<Loaded, Problems> {
     // Editors on some systems begin a file with a byte order mark.
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    let tree = tree::parse(text, format).map_err(|problem| Problems(vec![problem]))?;
+    let tree = something(text, format).map_err(|problem| Problems(vec![problem]))?;
     load_tree(tree, directory)
         .map_err(|Problems(mut problems)| {
             locate_all(&mut problems, text, format);
@@ -79,6 +79,16 @@ pub fn load_text(text: &str, format: Format, directory: &FilePath) -> Result<Loa
             locate_all(&mut loaded.warnings, text, format);
             loaded
         })
+}
+
+/// The tree of a text with something in it; comments are nothing.
+fn something(text: &str, format: Format) -> Result<Value, Problem> {
+    let tree = if text.trim().is_empty() { Value::Null } else { tree::parse(text, format)? };
+    if tree.is_null() {
+        return Err(Problem::error(Path::root(), "the configuration is empty")
+            .with_hint("config.yaml.example is one to begin with; see docs/CONFIG.md"));
+    }
+    Ok(tree)
 }
 
 /// Loads a configuration from a tree, as it arrives over MQTT. Looks at no file.
