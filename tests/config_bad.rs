@@ -654,3 +654,10 @@ fn an_empty_configuration_is_called_empty() {
     let Problems(problems) = load_text("\n", Format::Json, Path::new("")).unwrap_err();
     assert_eq!(problems[0].message, "the configuration is empty");
 }
+
+#[test]
+fn a_file_that_never_ends_is_refused() {
+    let Problems(problems) = load_file(Path::new("/dev/zero")).unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert!(problem.message.contains("/dev/zero: it is longer than 16 MiB"), "{problem}");
+}

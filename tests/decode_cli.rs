@@ -113,3 +113,17 @@ fn nobody_reads_what_is_printed() {
     child.stdin.take().expect("piped").write_all(b"opened port\nC401C100 07\n").expect("it listens");
     assert_eq!(child.wait().expect("ends").code(), Some(1), "the code of a failure, not of a panic");
 }
+
+#[test]
+fn what_never_ends_is_refused() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dlms2mqtt"))
+        .args(["decode", "-"])
+        .stdin(std::fs::File::open("/dev/zero").expect("there"))
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("longer than 16 MiB"), "{output:?}");
+    let key = decode(&["--key", "@/dev/zero", "7EA0070321930F017E"], "");
+    assert_eq!(key.code, Some(64));
+    assert!(key.stderr.contains("longer than 16 MiB"), "{}", key.stderr);
+}

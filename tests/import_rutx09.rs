@@ -366,3 +366,13 @@ proptest! {
         prop_assert!(loaded.is_ok(), "{}\n{yaml}", loaded.unwrap_err());
     }
 }
+
+#[test]
+fn a_file_that_never_ends_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_dlms2mqtt"))
+        .args(["import", "rutx09", "/dev/zero"])
+        .output()
+        .expect("runs");
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("longer than 16 MiB"), "{output:?}");
+}

@@ -1,6 +1,7 @@
 //! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
 
 pub mod backoff;
+pub mod bounded;
 pub mod broker;
 pub mod config;
 pub mod control;

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::fs;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::CommandError;
 use super::results::{printed, say};
+use crate::bridge::bounded;
 use crate::dissect::{Dissection, Secrets, Settings, dissect_bytes, dissect_text};
 use crate::error::{Code, Layer, Report};
 use crate::security::{Key, SystemTitle};
@@ -89,8 +90,8 @@ fn dissect(args: &DecodeArgs, stdin: &mut dyn Read) -> Result<Dissection, Comman
     if args.hex.iter().all(|argument| argument != "-") {
         return Ok(dissect_text(&joined(&args.hex), settings));
     }
-    let mut input = Vec::new();
-    stdin.read_to_end(&mut input).map_err(anyhow::Error::from)?;
+    let input =
+        bounded::stream(stdin).map_err(|error| CommandError::Usage(format!("standard input: {error}")))?;
     Ok(match String::from_utf8(input) {
         Ok(text) if !text.contains('\0') => dissect_text(&text, settings),
         Ok(text) => dissect_bytes(text.as_bytes(), settings),
@@ -109,7 +110,8 @@ fn key(option: &str, secret: Option<&Secret>) -> Result<Option<Key>, CommandErro
     let Some(Secret(text)) = secret else { return Ok(None) };
     let text = match text.strip_prefix('@') {
         Some(path) => {
-            Zeroizing::new(fs::read_to_string(path).map_err(|error| wrong(format!("{path}: {error}")))?)
+            let text = bounded::text(Path::new(path)).map_err(|error| wrong(format!("{path}: {error}")))?;
+            Zeroizing::new(text)
         }
         None => text.clone(),
     };
@@ -131,6 +133,8 @@ fn print(dissection: &Dissection, out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::Parser;
 
     use super::*;

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::CommandError;
 use super::results::{print_line, say};
+use crate::bridge::bounded;
 use crate::bridge::config::tree::Format;
 use crate::bridge::config::{Name, load_text};
 use crate::bridge::import::{Imported, SecretFile, rutx09};
@@ -44,7 +45,7 @@ enum Product {
 
 /// Writes the configuration and its secrets; says on stderr what could not be taken over.
 pub(super) fn run(args: &ImportArgs) -> Result<(), CommandError> {
-    let text = std::fs::read_to_string(&args.file).map_err(|error| failed(&args.file, &error))?;
+    let text = bounded::text(&args.file).map_err(|error| failed(&args.file, &error))?;
     let settings = rutx09::Settings {
         gateway: args.gateway.clone(),
         mqtt_url: args.mqtt_url.clone(),

@@ -13,6 +13,7 @@ use super::problem::{Findings, MOST_PROBLEMS, Position, Problem, nearest};
 use super::strict::{Fault, Strict};
 use super::tree::{self, Format};
 use super::{environment, validate};
+use crate::bridge::bounded;
 
 /// A configuration that can be used, and what is questionable about it.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct Source {
 /// # Errors
 /// Every problem, if one of them is an error.
 pub fn load_file(path: &FilePath) -> Result<Loaded, Problems> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = bounded::text(path).map_err(|error| {
         let message = format!("{}: {error}", path.display());
         Problems(vec![Problem::error(Path::root(), message).with_hint("see --config and DLMS2MQTT_CONFIG")])
     })?;

@@ -8,9 +8,10 @@ use serde_json::{Map, Number, Value};
 
 use super::path::{Path, Segment};
 use super::problem::{Position, Problem};
+use crate::bridge::bounded;
 
 /// Longest text that is read, in bytes.
-pub const LONGEST_TEXT: usize = 16 << 20;
+pub const LONGEST_TEXT: usize = bounded::LONGEST;
 
 /// Most nodes of a tree. YAML's aliases can unfold a short text into a tree that fills the memory.
 const MOST_NODES: usize = 2_000_000;
@@ -46,10 +47,9 @@ impl Format {
 /// # Errors
 /// One problem with its place, if the text is no YAML or JSON.
 pub fn parse(text: &str, format: Format) -> Result<Value, Problem> {
-    let too_long =
-        || Problem::error(Path::root(), format!("the configuration is longer than {LONGEST_TEXT} bytes"));
     if text.len() > LONGEST_TEXT {
-        return Err(too_long());
+        let message = format!("the configuration is longer than {} MiB", LONGEST_TEXT >> 20);
+        return Err(Problem::error(Path::root(), message));
     }
     if let Some(position) = too_deep(text) {
         return Err(Problem::error(Path::root(), TOO_DEEP).at(Some(position)));

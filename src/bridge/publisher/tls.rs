@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::settings::TlsSettings;
+use crate::bridge::bounded;
 use crate::error::{Code, Layer, Report};
 
 /// Reads the files and builds the configuration: TLS 1.2 and 1.3, always verified.
@@ -42,7 +43,7 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
             let chain = certificates(cert).map_err(|error| identity(cert, &error))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| identity(key, &reason(&error)))?;
+            let key = private_key(key).map_err(|error| identity(key, &error))?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| identity(cert, &format!("certificate and key do not fit: {error}")))?
@@ -78,13 +79,17 @@ fn authorities_of_the_system() -> Result<RootCertStore, Report> {
 
 /// At least one certificate of a PEM file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|error| reason(&error));
-    match found {
+    let text = bounded::file(path).map_err(|error| error.to_string())?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match found.map_err(|error| reason(&error)) {
         Ok(found) if found.is_empty() => Err("no certificate in it".to_owned()),
         found => found,
     }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let text = bounded::file(path).map_err(|error| error.to_string())?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| reason(&error))
 }
 
 /// The parser's own words may quote the file, which may be a key.

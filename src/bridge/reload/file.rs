@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::bridge::durable_file;
+use crate::bridge::{bounded, durable_file};
 
 /// A configuration file and what it looked like when it was last read or written.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl ConfigFile {
     /// Reads it; what it looks like now counts as known.
     pub(super) fn read(&mut self) -> io::Result<String> {
         let look = self.look();
-        let text = fs::read_to_string(&self.path)?;
+        let text = bounded::text(&self.path)?;
         (self.seen, self.settling) = (look, None);
         Ok(text)
     }
