@@ -4,7 +4,8 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dlms2mqtt::sim::{Framing, MeterConfig, Preset, SimulatedMeter};
@@ -80,6 +81,20 @@ fn store(bridge: &RunningBridge) -> Vec<PathBuf> {
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect()
 }
 
+/// Everything below a folder is for its owner alone.
+fn assert_private(folder: &Path) {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_private(&path);
+        } else {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+}
+
 async fn until_empty(bridge: &RunningBridge) {
     let began = Instant::now();
     while !store(bridge).is_empty() {
@@ -118,6 +133,9 @@ async fn everything_polled_while_the_broker_was_away_outlives_kills_of_the_gatew
         bridge.crash_and_restart();
     }
     sleep(Duration::from_secs(2)).await;
+    let state = bridge.folder().join("state");
+    assert!(state.join("history").is_dir() && state.join("outbox").is_dir());
+    assert_private(&state);
     broker.restart();
     let back_at = Timestamp::now();
     let is_live =

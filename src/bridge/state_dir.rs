@@ -1,6 +1,6 @@
 //! The state directory: made for the owner only, and held by one process at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl StateDir {
             Report::new(Code::StoreDamaged, Layer::Store, message)
                 .with_hint("set state_dir to a directory that the service's user may write")
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        make_folder(path).map_err(unusable)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -48,6 +48,14 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes a folder for the owner only, with what it stands in, unless it is there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tree::Format;
 use crate::bridge::durable_file;
+use crate::bridge::state_dir::make_folder;
 use crate::bridge::time::rfc3339;
 
 /// So many texts are kept.
@@ -125,7 +126,7 @@ impl History {
     /// The file system's; then nothing is added.
     pub fn add(&mut self, text: &str, format: Format, origin: Origin, sha256: String) -> io::Result<u64> {
         let revision = self.next_revision();
-        fs::create_dir_all(&self.folder)?;
+        make_folder(&self.folder)?;
         durable_file::replace(&self.path(revision), text.as_bytes())?;
         let entry = Revision {
             revision,
@@ -182,6 +183,8 @@ fn newest_text(folder: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn add(history: &mut History, text: &str) -> u64 {
@@ -203,12 +206,9 @@ mod tests {
         assert_eq!(history.newest_if("text 24"), None);
         history.take_back(25);
         assert_eq!(History::open(folder.path()).next_revision(), 26);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::metadata(history.path(24)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "there are secrets in it");
-        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&history.path(24)), 0o600, "there are secrets in it");
+        assert_eq!(mode(&history.folder), 0o700);
     }
 
     #[test]

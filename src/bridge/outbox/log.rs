@@ -5,12 +5,13 @@
 //! none of its records is wanted any more; so the space taken exceeds that of the records by a few segments at most.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::state_dir::make_folder;
 use super::super::topics::Topic;
 use super::cursor::{self, Cursor, Mark};
 use super::segment::{self, End, HEADER, Stored};
@@ -88,7 +89,7 @@ pub(super) struct Opened {
 impl Log {
     /// Opens the log in `folder`, which is made if need be, and finds what a former run has left there.
     pub(super) fn open(folder: &Path, segment_size: u64) -> io::Result<Opened> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        make_folder(folder)?;
         let (cursor, found) = Cursor::open(folder)?;
         let log = Self {
             folder: folder.to_owned(),
