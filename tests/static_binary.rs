@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use support::mosquitto::{Mosquitto, PATIENCE, free_port};
 use support::not_run::not_run;
 
-const MOST_BYTES: u64 = 8 << 20;
+const MOST_BYTES: u64 = 8_000_000;
 const LONGEST_START: Duration = Duration::from_millis(50);
 const MOST_RESIDENT_KIB: u64 = 10 << 10;
 

@@ -16,12 +16,11 @@ pub(super) struct SchemaArgs {
 
 /// Prints a schema.
 pub(super) fn run(args: &SchemaArgs) -> Result<(), CommandError> {
-    let schema = match args.name.as_str() {
-        "config" => config::schema::schema(),
-        name => reading::schema::schema(name).ok_or_else(|| {
+    let text = match args.name.as_str() {
+        "config" => config::schema::TEXT,
+        name => reading::schema::text(name).ok_or_else(|| {
             CommandError::Usage(format!("no schema {name}: config, {}", reading::schema::SCHEMAS.join(", ")))
         })?,
     };
-    let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-    print_line(text)
+    print_line(text.trim_end())
 }

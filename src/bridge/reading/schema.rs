@@ -13,7 +13,21 @@ use crate::error::{Code, Layer, Report};
 /// The names of the schemas there are.
 pub const SCHEMAS: &[&str] = &["value", "snapshot", "profile", "status", "availability", "event"];
 
-/// The JSON Schema of a payload; `None` for a name that is not among [`SCHEMAS`].
+/// The schema of a payload as text, as the program prints it; `None` for a name that is not among [`SCHEMAS`].
+#[must_use]
+pub fn text(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "value" => include_str!("../../../docs/schemas/value.json"),
+        "snapshot" => include_str!("../../../docs/schemas/snapshot.json"),
+        "profile" => include_str!("../../../docs/schemas/profile.json"),
+        "status" => include_str!("../../../docs/schemas/status.json"),
+        "availability" => include_str!("../../../docs/schemas/availability.json"),
+        "event" => include_str!("../../../docs/schemas/event.json"),
+        _ => return None,
+    })
+}
+
+/// The JSON Schema of a payload, made from its type; `None` for a name that is not among [`SCHEMAS`].
 #[must_use]
 pub fn schema(name: &str) -> Option<serde_json::Value> {
     let schema = match name {
