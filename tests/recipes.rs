@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,6 +59,7 @@ fn systemd_finds_no_fault_with_the_unit() {
 fn shells_can_read_the_scripts() {
     for (shell, script) in [
         ("sh", "packaging/openwrt/dlms2mqtt/files/dlms2mqtt.init"),
+        ("bash", "packaging/openwrt/ipk"),
         ("sh", "docker/rootfs"),
         ("sh", "docker/mosquitto/start"),
         ("bash", "docker/image"),
@@ -103,6 +105,68 @@ fn the_init_script_starts_only_what_is_valid() {
     assert!(!started && !said.contains("open"), "{said}");
     let (reloaded, said) = call("reload_service");
     assert!(!reloaded && !said.contains("signal"), "{said}");
+}
+
+/// What `tar -tv` lists of an archive that is given as bytes: mode, owner and name of each file.
+fn listing(archive: &[u8]) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines = String::from_utf8(tar(&["-tzv"], archive)).unwrap();
+    lines.lines().map(words).map(|words| format!("{} {} {}", words[0], words[1], words[5])).collect()
+}
+
+fn tar(arguments: &[&str], archive: &[u8]) -> Vec<u8> {
+    let mut tar = Command::new("tar");
+    let mut tar = tar.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = tar.stdin.take().unwrap();
+    let archive = archive.to_vec();
+    let writer = thread::spawn(move || input.write_all(&archive));
+    let output = tar.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    output.stdout
+}
+
+#[test]
+fn a_package_for_opkg_holds_what_the_router_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = folder.path().join("binary");
+    fs::write(&binary, "\x7fELF").unwrap();
+    let pack = |directory: &str| {
+        let output = folder.path().join(directory);
+        let script = root().join("packaging/openwrt/ipk");
+        let packed = Command::new(script).arg(&binary).arg("arm_cortex-a7").arg(&output).output().unwrap();
+        assert!(packed.status.success(), "{packed:?}");
+        let package = String::from_utf8(packed.stdout).unwrap();
+        let name = format!("dlms2mqtt_{}-1_arm_cortex-a7.ipk", env!("CARGO_PKG_VERSION"));
+        assert_eq!(Path::new(package.trim()), output.join(name));
+        fs::read(package.trim()).unwrap()
+    };
+    let package = pack("one");
+    assert!(package == pack("two"), "the same input makes the same package");
+    assert_eq!(tar(&["-xzO", "./debian-binary"], &package), b"2.0\n");
+    let data = tar(&["-xzO", "./data.tar.gz"], &package);
+    let files: Vec<String> = listing(&data).into_iter().filter(|file| !file.ends_with('/')).collect();
+    assert_eq!(
+        files,
+        [
+            "-rw------- 0/0 ./etc/dlms2mqtt/config.yaml",
+            "-rwxr-xr-x 0/0 ./etc/init.d/dlms2mqtt",
+            "-rwxr-xr-x 0/0 ./usr/bin/dlms2mqtt"
+        ]
+    );
+    let control = tar(&["-xzO", "./control.tar.gz"], &package);
+    let control_file = String::from_utf8(tar(&["-xzO", "./control"], &control)).unwrap();
+    for line in ["Package: dlms2mqtt", "Architecture: arm_cortex-a7", "Depends: ca-bundle"] {
+        assert!(control_file.lines().any(|it| it == line), "{line}: {control_file}");
+    }
+    assert_eq!(tar(&["-xzO", "./conffiles"], &control), b"/etc/dlms2mqtt/config.yaml\n");
+    for script in ["./postinst", "./prerm"] {
+        assert!(listing(&control).contains(&format!("-rwxr-xr-x 0/0 {script}")), "{script}");
+        // Where an image is put together there is no service to enable or to stop.
+        let text = String::from_utf8(tar(&["-xzO", script], &control)).unwrap();
+        let ran = Command::new("sh").args(["-c", &text]).env("IPKG_INSTROOT", "/image").output().unwrap();
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{script}: {ran:?}");
+    }
 }
 
 #[test]
