@@ -360,6 +360,41 @@ async fn a_busy_or_missing_object_spoils_only_itself() {
 }
 
 #[tokio::test]
+async fn a_value_of_a_type_that_its_attribute_cannot_have_is_no_value() {
+    let values = json!([
+        {"name": "energy", "obis": ENERGY, "class": "register"},
+        {"name": "clock", "obis": "0.0.1.0.0.255", "class": "clock"},
+        {"name": "clock_whole", "obis": "0.0.1.0.0.255", "class": "clock", "attributes": [2, 3]},
+        {"name": "serial", "obis": "0.0.96.1.0.255"},
+    ]);
+    let script = |asked: &Asked| {
+        let data: &[u8] = match (asks_for_energy(&asked.apdu), asked.apdu.get(3..12)) {
+            (true, _) => &[0x02, 0x02, 0x11, 0x01, 0x11, 0x02],
+            (_, Some([0, 8, .., 2])) => &[0x14, 0, 0, 0, 0, 0x65, 0x53, 0xF1, 0x00],
+            (_, Some([0, 8, .., 3])) => &[0x10, 0xFF, 0xC4],
+            _ => return well_behaved(asked),
+        };
+        vec![Act::Say([&[0xC4, 0x01, asked.apdu[2], 0x00], data].concat())]
+    };
+    let meter = Scripted::start(script).await;
+    let yard = Yard::with(meter.port(), wrapper(), values);
+    let seen = yard.snapshots_until("a cycle", |seen| !seen.is_empty()).await;
+    let snapshot = &seen[0];
+    assert_eq!(snapshot["status"], "partial", "{snapshot}");
+    for (name, came) in [("energy", "value came as structure"), ("clock", "time came as long64")] {
+        let entry = &snapshot["values"][name];
+        assert_eq!((&entry["value"], &entry["quality"]), (&Value::Null, &json!("bad")), "{snapshot}");
+        let error = &snapshot["errors"][name];
+        assert_eq!((&error["code"], &error["layer"]), (&json!("DECODE"), &json!("decode")));
+        assert!(error["message"].as_str().unwrap().contains(came), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("scan"), "{error}");
+    }
+    assert_eq!(snapshot["values"]["clock_whole"]["value"], json!({"time": null, "time_zone": -60}));
+    assert_eq!(snapshot["values"]["serial"]["quality"], "good");
+    yard.gateway.stop().await;
+}
+
+#[tokio::test]
 async fn of_another_meter_than_expected_nothing_is_published() {
     let meter = Scripted::start(well_behaved).await;
     let expecting = |serial: &str| json!({"interface": "wrapper", "identity": {"serial": serial}});
