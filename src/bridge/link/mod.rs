@@ -16,6 +16,7 @@ mod notifications;
 pub mod open;
 pub mod order;
 pub mod port_check;
+mod profile_reading;
 pub mod range;
 pub mod resync;
 pub mod serial_line;

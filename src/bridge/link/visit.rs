@@ -8,23 +8,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::clock::{ClockReading, ExchangeTimes};
 use super::memory::{MeterMemory, Objects};
 use super::meter::attribute;
-use super::range::range_bounds;
 use crate::bridge::config::document::device::Deviation;
-use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
 use crate::bridge::config::model::{ClassSource, Device, NameSource, Selection as Configured, Value};
 use crate::bridge::config::object::Unit as ConfiguredUnit;
 use crate::bridge::reading::compact::{self, compact_reading};
 use crate::bridge::reading::meter_time::TimeRules;
 use crate::bridge::reading::object::{Answer, ObjectReading, reading};
 use crate::bridge::reading::plan::{Extent, Form, ReadingPlan, Selection, plan};
-use crate::bridge::reading::profile_rows::{ColumnSource, Columns, Rows};
+use crate::bridge::reading::profile_rows::{ColumnSource, Rows};
 use crate::bridge::reading::scale::{Overrides, UnitOverride, scaler_unit};
 use crate::bridge::reading::value::{Confidence, Identity, Reading};
-use crate::client::profile::{self, ProfileLayout};
 use crate::client::{ClientError, MeterClient, ShortNames};
 use crate::cosem::catalogue::ClassId;
 use crate::cosem::object_list::Object;
-use crate::cosem::profile::NullCells;
 use crate::cosem::scaler_unit::ScalerUnit;
 use crate::cosem::unit::Unit;
 use crate::error::{Code, Layer, Report};
@@ -145,16 +141,7 @@ pub async fn read_unproven<S: AsyncRead + AsyncWrite + Unpin>(
     values: &[&Value],
     make_way: MakeWay<'_>,
 ) -> Part {
-    let mut visit = Visit {
-        client,
-        memory,
-        rules: time_rules(device),
-        confidence: Confidence::at(Timestamp::now()),
-        make_way,
-        has_read: false,
-        clock: None,
-        broken: None,
-    };
+    let mut visit = Visit::new(client, memory, device, make_way);
     let found = visit.read(values).await;
     Part { clock: visit.clock, found, broken: visit.broken }
 }
@@ -173,32 +160,26 @@ const fn deviation_sense(deviation: Deviation) -> DeviationSense {
     }
 }
 
-const fn null_cells(configured: ConfiguredNullCells) -> NullCells {
-    match configured {
-        ConfiguredNullCells::Null => NullCells::Null,
-        ConfiguredNullCells::Previous => NullCells::Previous,
-    }
-}
-
-struct Visit<'v, 'c, S> {
-    client: &'v mut MeterClient<'c, S>,
-    memory: &'v mut MeterMemory,
-    rules: TimeRules,
+/// A visit under way.
+pub(super) struct Visit<'v, 'c, S> {
+    pub(super) client: &'v mut MeterClient<'c, S>,
+    pub(super) memory: &'v mut MeterMemory,
+    pub(super) rules: TimeRules,
     confidence: Confidence,
     make_way: MakeWay<'v>,
     /// There was an exchange that brought a value.
     has_read: bool,
     clock: Option<ClockReading>,
-    broken: Option<ClientError>,
+    pub(super) broken: Option<ClientError>,
 }
 
 /// A value with what is to be read for it.
-struct Planned<'a> {
-    value: &'a Value,
+pub(super) struct Planned<'a> {
+    pub(super) value: &'a Value,
     /// As payloads name it.
-    identity: Identity,
+    pub(super) identity: Identity,
     /// As requests name it.
-    obis: Obis,
+    pub(super) obis: Obis,
     class: ClassId,
     version: Option<u8>,
     plan: ReadingPlan,
@@ -258,7 +239,26 @@ impl Attributes {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
+impl<'v, 'c, S: AsyncRead + AsyncWrite + Unpin> Visit<'v, 'c, S> {
+    /// Before its first exchange.
+    pub(super) fn new(
+        client: &'v mut MeterClient<'c, S>,
+        memory: &'v mut MeterMemory,
+        device: &Device,
+        make_way: MakeWay<'v>,
+    ) -> Self {
+        Self {
+            client,
+            memory,
+            rules: time_rules(device),
+            confidence: Confidence::at(Timestamp::now()),
+            make_way,
+            has_read: false,
+            clock: None,
+            broken: None,
+        }
+    }
+
     async fn read(&mut self, values: &[&Value]) -> Vec<Option<Found>> {
         if values.iter().any(|value| needs_objects(value)) {
             self.read_objects().await;
@@ -291,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         self.has_read && self.broken.is_none() && (self.make_way)()
     }
 
-    fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {
+    pub(super) fn plan<'a>(&self, value: &'a Value) -> Result<Planned<'a>, Box<Reading>> {
         let (obis, class, object) = self
             .locate(value)
             .map_err(|error| Box::new(Reading::bad(identity(value, value.class), error)))?;
@@ -476,55 +476,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         Ok(scaler_unit)
     }
 
-    async fn rows(&mut self, item: &Planned<'_>) -> Result<FoundRows, Report> {
-        if self.broken.is_some() {
-            return Err(self.why_broken());
-        }
-        let mut layout = self.layout(item.obis).await?;
-        let wanted = self.wanted_rows(item.value, &layout)?;
-        let nulls =
-            item.value.profile.as_ref().map(|profile| null_cells(profile.null_cells)).unwrap_or_default();
-        let outcome = self.client.profile_rows(item.obis, &mut layout, wanted, nulls).await;
-        let rows = match outcome {
-            Ok(rows) => rows?,
-            Err(error) => {
-                let report = error.report();
-                self.broken = Some(error);
-                return Err(report);
-            }
-        };
-        let capture_period = layout.capture_period;
-        let names = item.value.profile.as_ref().map(|profile| profile.columns.clone()).unwrap_or_default();
-        let sources = sources(&layout);
-        self.memory.layouts.insert(item.obis, layout);
-        let rows = Rows::new(Columns::new(&sources, &names), &rows, &self.rules);
-        Ok(FoundRows { obis: item.identity.obis, rows, capture_period })
-    }
-
-    async fn layout(&mut self, obis: Obis) -> Result<ProfileLayout, Report> {
-        if let Some(known) = self.memory.layouts.get(&obis) {
-            return Ok(known.clone());
-        }
-        match self.client.profile_layout(obis, &mut self.memory.lists).await {
-            Ok(layout) => layout,
-            Err(error) => {
-                let report = error.report();
-                self.broken = Some(error);
-                Err(report)
-            }
-        }
-    }
-
-    fn wanted_rows(&self, value: &Value, layout: &ProfileLayout) -> Result<profile::Rows, Report> {
-        let Some(configured) = &value.profile else { return Ok(profile::Rows::All) };
-        if configured.from.is_some() || configured.to.is_some() {
-            let (from, to) = range_bounds(configured, &self.rules, Timestamp::now())?;
-            return Ok(profile::Rows::Range { from, to });
-        }
-        let _ = layout;
-        Ok(configured.entries.map_or(profile::Rows::All, |entries| profile::Rows::Newest(entries.into())))
-    }
-
     async fn read_objects(&mut self) {
         if self.broken.is_some() {
             return;
@@ -559,7 +510,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         }
     }
 
-    fn why_broken(&self) -> Report {
+    pub(super) fn why_broken(&self) -> Report {
         self.broken.as_ref().map_or_else(unread, ClientError::report)
     }
 }
@@ -580,11 +531,6 @@ fn needs_objects(value: &Value) -> bool {
         ),
         Configured::One(_) | Configured::Many(_) => false,
     }
-}
-
-fn sources(layout: &ProfileLayout) -> Vec<ColumnSource> {
-    let columns = layout.columns.iter().zip(&layout.units);
-    columns.map(|(&object, scaler_unit)| ColumnSource { object, scaler_unit: scaler_unit.clone() }).collect()
 }
 
 /// What is said of values that were not read at all.
