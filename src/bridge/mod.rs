@@ -1,5 +1,6 @@
 //! L5: the product: configuration, schedules, link actors, payloads, outbox, MQTT and control.
 
+pub mod backfill;
 pub mod backoff;
 pub mod bounded;
 pub mod broker;

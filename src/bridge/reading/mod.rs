@@ -7,6 +7,7 @@ pub mod object;
 pub mod plan;
 pub mod profile_rows;
 pub mod render;
+pub mod row_time;
 pub mod scale;
 pub mod schema;
 pub mod snapshot;
