@@ -32,6 +32,12 @@ impl Backoff {
         Self::new(Duration::from_secs(60), Duration::from_secs(3600))
     }
 
+    /// For the back-fill of a meter's profiles: there is time.
+    #[must_use]
+    pub const fn back_fill() -> Self {
+        Self::new(Duration::from_secs(60), Duration::from_secs(3600))
+    }
+
     const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0, until: None }
     }

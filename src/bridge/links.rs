@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::backfill::TrackStore;
 use super::config::Name;
 use super::config::model::{Config, Link};
 use super::health::LinkHealth;
@@ -51,6 +52,8 @@ pub struct Links {
 pub struct Shared {
     /// Where invocation counters are kept.
     pub counters: Counters,
+    /// How far profiles were published.
+    pub tracks: TrackStore,
     /// What is suspended on request.
     pub pauses: Arc<Pauses>,
     /// The last readings.
@@ -68,8 +71,8 @@ struct RunningLink {
 impl Links {
     /// No link so far.
     #[must_use]
-    pub fn new(situation: Situation, counters: Counters) -> Self {
-        let shared = Shared { counters, pauses: Arc::default(), recent: Arc::default() };
+    pub fn new(situation: Situation, counters: Counters, tracks: TrackStore) -> Self {
+        let shared = Shared { counters, tracks, pauses: Arc::default(), recent: Arc::default() };
         Self { running: Mutex::default(), situation: watch::Sender::new(situation), shared }
     }
 

@@ -55,6 +55,7 @@ impl ObjectWanted {
             }),
             from: self.from.clone(),
             to: self.to.clone(),
+            backfill: false,
             capture: Capture::Newest,
             null_cells: known.as_ref().map_or(NullCells::Null, |known| known.null_cells),
             columns: known.map_or_else(BTreeMap::new, |known| known.columns),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::outbox::Retain;
 use super::publisher::{PublishError, PublisherHandle};
 use super::reading::json::Json;
-use super::reading::profile_rows::{BatchLimit, Mode, ProfileRows};
+use super::reading::profile_rows::{BatchLimit, Gap, Mode, ProfileRows};
 use super::reading::snapshot::{Cycle, Item, Outcome, Snapshot};
 use super::reading::status::{
     AvailabilityPayload, DeviceState, DeviceStatus, EventPayload, Severity, StatusPayload,
@@ -43,6 +43,20 @@ pub struct GroupOf<'a> {
     pub group: &'a str,
     /// Labels of both.
     pub labels: &'a std::collections::BTreeMap<String, String>,
+}
+
+/// What batches of rows say beside the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches<'a> {
+    /// Why the rows were read.
+    pub mode: Mode,
+    /// What is missing between them.
+    pub gaps: &'a [Gap],
+}
+
+impl Batches<'_> {
+    /// Rows of a poll, or of a request.
+    pub const LIVE: Self = Self { mode: Mode::Live, gaps: &[] };
 }
 
 /// Rows as the snapshot tells of them.
@@ -143,6 +157,7 @@ impl Outlet {
         profile: &str,
         obis: Option<Obis>,
         found: &FoundRows,
+        told: Batches<'_>,
         ts: Timestamp,
     ) -> Published {
         let topic = self.topics.device_profile(of.device, profile);
@@ -165,12 +180,12 @@ impl Outlet {
                 read_id: &read_id,
                 batch,
                 last: batch == last,
-                mode: Mode::Live,
+                mode: told.mode,
                 capture_period_s: found.capture_period,
                 time_column: rows.columns.time_column(),
                 columns: rows.columns.published(),
                 rows: rows.rows.get(range).unwrap_or_default(),
-                gaps: &[],
+                gaps: if batch == last { told.gaps } else { &[] },
                 ts,
                 seq,
             };

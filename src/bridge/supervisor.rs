@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::backfill::TrackStore;
 use super::broker::publisher_settings;
 use super::config::Config;
 use super::control::{ControlPlane, ControlSocket, serve_mqtt};
@@ -87,7 +88,7 @@ impl Bridge {
             config.mqtt.value_topics,
         );
         let situation = Situation { config: Arc::clone(&config), outlet: outlet.clone() };
-        let links = Links::new(situation, Counters::File(counters));
+        let links = Links::new(situation, Counters::File(counters), TrackStore::new(state_dir.path()));
         let current = Current { config, revision, outlet };
         let hub = Arc::new(Hub::new(current, links, publisher.handle.clone(), sequence));
         let keeper = Arc::new(Mutex::new(Keeper::new(prepared, Arc::clone(&hub))));

@@ -38,6 +38,18 @@ pub struct ProfileLayout {
     pub sort_object: Option<CaptureObject>,
     /// The type of the time column, once a row has shown it.
     pub clock_form: ClockForm,
+    /// Whether rows can be selected by time.
+    pub range_access: RangeAccess,
+}
+
+/// Whether a meter selects rows by time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RangeAccess {
+    /// It was not asked to, or it does.
+    #[default]
+    Untried,
+    /// It does not: the whole buffer is read for every range.
+    Refused,
 }
 
 /// Which rows.
@@ -96,7 +108,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             next().ok().and_then(|data| CaptureObject::from_data(&data)).filter(|object| !object.is_none());
         let units = self.column_units(&columns, lists).await?;
         let clock_form = ClockForm::default();
-        Ok(Ok(ProfileLayout { columns, units, capture_period, sort_method, sort_object, clock_form }))
+        Ok(Ok(ProfileLayout {
+            columns,
+            units,
+            capture_period,
+            sort_method,
+            sort_object,
+            clock_form,
+            range_access: RangeAccess::Untried,
+        }))
     }
 
     async fn column_units(
@@ -152,6 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             Err(refused) => return Ok(Err(refused)),
         };
         let wrong = WrongType::of(ClassId::PROFILE_GENERIC, None, BUFFER, &buffer);
+        if let Rows::Range { .. } = rows {
+            layout.range_access = if is_whole { RangeAccess::Refused } else { RangeAccess::Untried };
+        }
         let Some(mut table) = profile::rows(buffer) else {
             return Ok(Err(wrong.map_or_else(|| not_understood("buffer"), |wrong| wrong.report())));
         };

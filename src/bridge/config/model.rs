@@ -293,6 +293,8 @@ pub struct Profile {
     pub to: Option<TimePoint>,
     /// The newest rows, or those since the last reading.
     pub capture: Capture,
+    /// Whether rows that were missed between two readings are read later.
+    pub backfill: bool,
     /// What an empty cell means.
     pub null_cells: NullCells,
     /// Names of columns by OBIS code.

@@ -133,6 +133,7 @@ impl LinkActor {
             visits: 0,
         };
         actor.apply_pauses();
+        actor.load_tracks();
         Some(actor)
     }
 
@@ -153,6 +154,11 @@ impl LinkActor {
                 Next::Now(visit) => {
                     let span = self.span_of(&visit);
                     within_reason(self.visit(visit, &mut orders).instrument(span), &stop).await;
+                    continue;
+                }
+                Next::NotBefore(_) if self.has_gap_to_fill() => {
+                    let span = tracing::info_span!("backfill", link = self.connection.name.as_str());
+                    within_reason(self.fill_gaps(&orders, &stop).instrument(span), &stop).await;
                     continue;
                 }
                 Next::NotBefore(at) => Some(sleep_time(at, now)),

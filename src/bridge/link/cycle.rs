@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::actor::LinkActor;
+use super::backfill::seen;
 use super::failure::{Failure, Subject};
 use super::order::Ordered;
 use super::station::{Changes, Station, locked_out};
 use super::visit::{Found, none_of};
+use crate::bridge::backfill::Seen;
+use crate::bridge::config::Name;
 use crate::bridge::config::model::Value;
 use crate::bridge::health::Condition;
-use crate::bridge::outlet::{Event, GroupOf};
+use crate::bridge::outlet::{Batches, Event, GroupOf};
 use crate::bridge::reading::json::Json;
 use crate::bridge::reading::snapshot::{Cycle, Item, Outcome, ProfileEntry};
 use crate::bridge::reading::status::{DeviceState, Severity};
@@ -55,7 +58,8 @@ impl LinkActor {
                 duration_ms,
                 error: error.clone(),
             };
-            let ended = self.publish(visit.station, *group, &cycle, &mut found).await;
+            let (ended, seen) = self.publish(visit.station, *group, &cycle, &mut found).await;
+            self.track(visit.station, seen).await;
             worst = worse(worst, ended);
             self.health.count_poll(ended, due.skipped);
         }
@@ -92,16 +96,17 @@ impl LinkActor {
         self.pause_of(index).map(|(_, report)| report)
     }
 
-    /// Publishes what was found of a group, and takes it from `found`.
+    /// Publishes what was found of a group, and takes it from `found`. What profiles showed is yet to be tracked.
     async fn publish(
         &self,
         index: usize,
         group: usize,
         cycle: &Cycle,
         found: &mut impl Iterator<Item = Found>,
-    ) -> Outcome {
-        let Some(station) = self.stations.get(index) else { return Outcome::Failed };
-        let Some(group) = station.groups.get(group) else { return Outcome::Failed };
+    ) -> (Outcome, Vec<(Name, Seen)>) {
+        let Some(station) = self.stations.get(index) else { return (Outcome::Failed, Vec::new()) };
+        let Some(group) = station.groups.get(group) else { return (Outcome::Failed, Vec::new()) };
+        let mut tracked = Vec::new();
         let of = GroupOf {
             device: station.device.name.as_str(),
             serial: station.serial(),
@@ -125,8 +130,10 @@ impl LinkActor {
                     let mut entry = ProfileEntry { obis, rows: 0, first: None, last: None, read_id: None };
                     let error = match rows {
                         Ok(rows) => {
+                            let name = value.name.as_str();
                             let published =
-                                self.outlet.rows(of, value.name.as_str(), obis, rows, cycle.ts).await;
+                                self.outlet.rows(of, name, obis, rows, Batches::LIVE, cycle.ts).await;
+                            tracked.extend(seen(value, rows, station));
                             entry.rows = published.rows;
                             entry.first.clone_from(&rows.rows.first);
                             entry.last.clone_from(&rows.rows.last);
@@ -150,7 +157,7 @@ impl LinkActor {
                 self.shared.recent.keep(of.device, value, reading, cycle.ts, cycle.duration_ms);
             }
         }
-        outcome
+        (outcome, tracked)
     }
 
     /// Counts the failure of one value. One that was not tried, or failed with all others, is counted as a visit.

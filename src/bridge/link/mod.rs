@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod approach;
 mod attempt;
+mod backfill;
 pub mod clock;
 pub mod counters;
 mod cycle;

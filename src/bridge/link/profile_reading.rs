@@ -1,19 +1,58 @@
-//! Profiles in a visit: their layout once, then the rows that are wanted.
+//! Profiles in a visit: their layout once, the rows that a poll wants, or those of a window in which some were missed.
 
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::memory::MeterMemory;
 use super::range::range_bounds;
-use super::visit::{FoundRows, Planned, Visit};
+use super::visit::{FoundRows, NEVER, Planned, Visit};
+use crate::bridge::backfill::track::{Access, Slice};
 use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
-use crate::bridge::config::model::Value;
+use crate::bridge::config::model::{Device, Value};
 use crate::bridge::reading::meter_time::TimeRules;
 use crate::bridge::reading::profile_rows::{ColumnSource, Columns, Rows};
-use crate::client::profile::{self, ProfileLayout};
-use crate::cosem::profile::NullCells;
-use crate::error::Report;
+use crate::bridge::reading::row_time::RowTime;
+use crate::client::profile::{self, ProfileLayout, RangeAccess};
+use crate::client::{ClientError, MeterClient};
+use crate::cosem::profile::{NullCells, time_column};
+use crate::error::{Code, Layer, Report};
 use crate::wire::data::Data;
 use crate::wire::obis::Obis;
+
+/// Rows of a window.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// What was asked for.
+    pub(super) slice: Slice,
+    /// The rows that were wanted of it.
+    pub(super) found: FoundRows,
+    /// Their times.
+    pub(super) times: Vec<RowTime>,
+}
+
+/// Reads a window of a profile, as `slice` says by what the meter can be asked for, and of its rows those that are
+/// wanted. Rows without a time are none of them.
+///
+/// # Errors
+/// Outer: what ended the association. Inner: the meter's refusal.
+pub(super) async fn read_window<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut MeterClient<'_, S>,
+    memory: &mut MeterMemory,
+    device: &Device,
+    value: &Value,
+    slice: impl FnOnce(Access) -> Option<Slice>,
+    is_wanted: impl Fn(&RowTime) -> bool,
+) -> Result<Result<Window, Report>, ClientError> {
+    let mut visit = Visit::new(client, memory, device, NEVER);
+    let window = visit.window(value, slice, is_wanted).await;
+    if let Some(error) = visit.broken {
+        return Err(error);
+    }
+    if client.session().answers_are_unnumbered() {
+        client.prove_in_step().await?;
+    }
+    Ok(window)
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
     pub(super) async fn rows(&mut self, item: &Planned<'_>) -> Result<FoundRows, Report> {
@@ -26,6 +65,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         let found = self.found(item, &layout, &table);
         self.memory.layouts.insert(item.obis, layout);
         Ok(found)
+    }
+
+    async fn window(
+        &mut self,
+        value: &Value,
+        slice: impl FnOnce(Access) -> Option<Slice>,
+        is_wanted: impl Fn(&RowTime) -> bool,
+    ) -> Result<Window, Report> {
+        let planned = self.plan(value);
+        let item =
+            planned.map_err(|refused| refused.error.unwrap_or_else(|| out_of_calendar("the profile")))?;
+        let mut layout = self.layout(item.obis).await?;
+        let access = match layout.range_access {
+            RangeAccess::Untried => Access::ByRange,
+            RangeAccess::Refused => Access::Whole,
+        };
+        let slice = slice(access).ok_or_else(|| out_of_calendar("a gap that is closed"))?;
+        let (Some(from), Some(to)) = (slice.from.bound(), slice.to.bound()) else {
+            return Err(out_of_calendar("the window"));
+        };
+        let mut table = self.table(&item, &mut layout, profile::Rows::Range { from, to }).await?;
+        let column = time_column(&layout.columns);
+        let mut times = Vec::new();
+        table.retain(|row| {
+            let time = column.and_then(|column| RowTime::of(row.get(column)?, &self.rules));
+            match time.filter(|time| is_wanted(time)) {
+                Some(time) => {
+                    times.push(time);
+                    true
+                }
+                None => false,
+            }
+        });
+        let found = self.found(&item, &layout, &table);
+        self.memory.layouts.insert(item.obis, layout);
+        Ok(Window { slice, found, times })
     }
 
     async fn table(
@@ -88,4 +163,8 @@ const fn null_cells(configured: ConfiguredNullCells) -> NullCells {
         ConfiguredNullCells::Null => NullCells::Null,
         ConfiguredNullCells::Previous => NullCells::Previous,
     }
+}
+
+fn out_of_calendar(what: &str) -> Report {
+    Report::new(Code::Internal, Layer::Internal, format!("{what} cannot be asked for"))
 }

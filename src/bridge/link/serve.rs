@@ -222,7 +222,7 @@ impl LinkActor {
     }
 
     /// A refusal on request weighs as much as one in a poll: the meter counts both.
-    async fn count_refusal(&mut self, index: usize, error: Option<&Report>) {
+    pub(super) async fn count_refusal(&mut self, index: usize, error: Option<&Report>) {
         let (Some(error), Some(station)) = (error, self.stations.get_mut(index)) else { return };
         let device = station.device.name.to_string();
         let changes = station.failed_on_request(error, Instant::now());
@@ -344,6 +344,7 @@ impl LinkActor {
         self.schedule = schedule;
         self.connection = connection;
         self.apply_pauses();
+        self.load_tracks();
         // Units and scalers of values may be others now, and a device another meter.
         self.stations.iter().for_each(|station| self.shared.recent.forget(station.device.name.as_str()));
         if has_moved {

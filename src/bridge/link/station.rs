@@ -11,7 +11,9 @@ use super::failure::Subject;
 use super::meter::{Association, Meter};
 use super::notifications::Allowance;
 use super::visit::time_rules;
+use crate::bridge::backfill::Track;
 use crate::bridge::backoff::{Backoff, MAX_REFUSALS, is_refusal};
+use crate::bridge::config::Name;
 use crate::bridge::config::model::{Connection, Device, Value};
 use crate::bridge::reading::meter_time::Certainty;
 use crate::bridge::reading::snapshot::Outcome;
@@ -52,6 +54,10 @@ pub struct Station {
     /// What it may still say unasked.
     pub(super) notifications: Allowance,
     pub(super) drift: ClockDrift,
+    /// How far its profiles were published.
+    pub(super) tracks: BTreeMap<Name, Track>,
+    /// After back-fill failed.
+    pub(super) fill_pause: Backoff,
     pause: Backoff,
     lock_out: Backoff,
     failed_visits: u32,
@@ -84,6 +90,8 @@ impl Station {
             status: DeviceStatus { security, last_error, ..DeviceStatus::default() },
             notifications: Allowance::new(Instant::now()),
             drift: ClockDrift::default(),
+            tracks: BTreeMap::new(),
+            fill_pause: Backoff::back_fill(),
             pause: Backoff::meter(),
             lock_out: Backoff::lock_out(),
             failed_visits: 0,
@@ -96,6 +104,12 @@ impl Station {
     pub fn serial(&self) -> Option<&str> {
         let told = self.meter.as_ref().ok().and_then(|meter| meter.memory.identity.serial.as_deref());
         self.device.identity.serial.as_deref().or(told)
+    }
+
+    /// What the meter calls itself, once it has.
+    pub(super) fn meter_name(&self) -> Option<&str> {
+        let identity = &self.meter.as_ref().ok()?.memory.identity;
+        identity.logical_device_name.as_deref().or(identity.serial.as_deref())
     }
 
     /// Why the meter is not to be visited now, if so.

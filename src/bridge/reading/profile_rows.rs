@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::json::{Json, gateway_time, text, text_or_null};
 use super::meter_time::TimeRules;
 use super::render::{nested, render};
+use super::row_time::RowTime;
 use super::value::Source;
 use crate::cosem::capture_object::CaptureObject;
 use crate::cosem::catalogue::ClassId;
@@ -190,6 +191,8 @@ pub struct Rows {
     pub first: Option<String>,
     /// Time of the newest row.
     pub last: Option<String>,
+    /// The same two, for comparing them with those of other readings.
+    pub span: Option<Box<(RowTime, RowTime)>>,
 }
 
 impl Rows {
@@ -198,9 +201,11 @@ impl Rows {
     pub fn new(mut columns: Columns, rows: &[Vec<Data>], times: &TimeRules) -> Self {
         let first = rows.first().and_then(|row| columns.row_time(row, times));
         let last = rows.last().and_then(|row| columns.row_time(row, times));
+        let time = |row: &Vec<Data>| RowTime::of(row.get(columns.time_column?)?, times);
+        let span = rows.first().and_then(time).zip(rows.last().and_then(time)).map(Box::new);
         // Arrays of strings, numbers and the like always serialise.
         let rows = rows.iter().filter_map(|row| to_raw_value(&columns.row(row, times)).ok()).collect();
-        Self { columns, rows, first, last }
+        Self { columns, rows, first, last, span }
     }
 
     /// Cuts the rows into batches: at least one batch, even without rows, and at least one row in each.

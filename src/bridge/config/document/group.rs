@@ -100,6 +100,9 @@ pub struct Value {
     /// profile_generic: the newest rows each time, or those since the last reading. Default: newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+    /// profile_generic: rows that were missed between two readings are read later. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Flag>,
 }
 
 choice! {

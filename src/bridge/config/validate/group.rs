@@ -242,6 +242,7 @@ fn profile(written: &written::Value, class: ClassId, at: &Path, findings: &mut F
             ("from", written.from.is_some()),
             ("to", written.to.is_some()),
             ("capture", written.capture.is_some()),
+            ("backfill", written.backfill.is_some()),
         ];
         for (key, _) in given.iter().filter(|(_, given)| *given) {
             if !findings.is_unreadable(&at.key("class")) {
@@ -274,6 +275,7 @@ fn profile(written: &written::Value, class: ClassId, at: &Path, findings: &mut F
         from: written.from.clone(),
         to: written.to.clone(),
         capture,
+        backfill: flag(written.backfill, true),
         null_cells: written.null_cells.unwrap_or(defaults::NULL_CELLS),
         columns,
     })

@@ -16,7 +16,7 @@ use crate::bridge::control::request::invalid;
 use crate::bridge::link::order::Order;
 use crate::bridge::link::range::bound;
 use crate::bridge::link::visit::{Found, time_rules};
-use crate::bridge::outlet::GroupOf;
+use crate::bridge::outlet::{Batches, GroupOf};
 use crate::error::{Code, Layer, Report};
 
 /// The window of one visit: polls come in between.
@@ -97,7 +97,8 @@ pub(super) async fn read(plane: &ControlPlane, ask: &Ask) -> Result<Answer, Repo
             Some(Found::Rows(Ok(rows))) if rows.rows.rows.is_empty() => {}
             Some(Found::Rows(Ok(rows))) => {
                 let obis = value.obis.or(rows.obis);
-                let batch = current.outlet.rows(of, profile.as_str(), obis, rows, answers.ts).await;
+                let batch =
+                    current.outlet.rows(of, profile.as_str(), obis, rows, Batches::LIVE, answers.ts).await;
                 published.rows += batch.rows;
                 published.first = published.first.take().or_else(|| rows.rows.first.clone());
                 published.last.clone_from(&rows.rows.last);
