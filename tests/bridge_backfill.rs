@@ -324,6 +324,43 @@ async fn polls_go_on_while_a_gap_is_filled() {
 }
 
 #[tokio::test]
+async fn an_incremental_profile_has_each_row_once() {
+    let (recorder, meter) = Recorder::new().start().await;
+    // Not wanted in the first reading nor later: the number of rows.
+    let mut yard = Yard::new(meter.port(), &json!({"capture": "incremental", "backfill": false}));
+    let value = yard.site.config["groups"][0]["values"][0].as_object_mut().expect("a value");
+    value.remove("entries");
+    yard.read_once().await;
+    let gateway = yard.site.start();
+    for newest in [12, 15] {
+        recorder.newest.store(newest, Ordering::SeqCst);
+        yard.live.until("new rows", |seen| quarters(seen, "live").last() == Some(&newest)).await;
+    }
+    gateway.stop().await;
+    recorder.newest.store(80, Ordering::SeqCst);
+    let gateway = yard.site.start();
+    yard.live.until("new rows", |seen| quarters(seen, "live").last() == Some(&80)).await;
+    gateway.stop().await;
+    assert_eq!(quarters(&yard.live.messages(), "live"), (0..=80).collect::<Vec<_>>());
+    assert_eq!(gaps(&yard.live.messages()), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn an_incremental_profile_with_a_limit_leaves_the_rest_to_the_back_fill() {
+    let (recorder, meter) = Recorder::new().start().await;
+    let yard = Yard::new(meter.port(), &json!({"capture": "incremental", "entries": 5}));
+    yard.read_once().await;
+    recorder.newest.store(500, Ordering::SeqCst);
+    let gateway = yard.site.start();
+    let (seen, filled) = yard.filled().await;
+    assert_eq!(filled["data"]["rows"], 485);
+    let all = [quarters(&seen, "live"), quarters(&seen, "backfill")].concat();
+    assert_eq!(all.len(), 495, "each once");
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), (6..=500).collect());
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn what_shall_not_be_filled_is_not() {
     let (recorder, meter) = Recorder::new().start().await;
     let yard = Yard::new(meter.port(), &json!({"backfill": false}));

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::config::Name;
-use super::config::document::group::{Capture, NullCells};
-use super::config::model::{ClassSource, Config, Device, NameSource, Profile, Selection, Value};
+use super::config::document::group::NullCells;
+use super::config::model::{Capture, ClassSource, Config, Device, NameSource, Profile, Selection, Value};
 use super::config::object::TimePoint;
 use super::link::visit::{Found, FoundRows, identity};
 use super::reading::profile_rows::{Mode, ProfileRows};

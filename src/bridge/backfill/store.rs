@@ -112,6 +112,7 @@ mod tests {
                 first,
                 last,
                 capture_period: 900,
+                backfill: true,
                 coverage,
             });
         }

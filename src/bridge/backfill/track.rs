@@ -33,6 +33,8 @@ pub struct Seen {
     pub last: RowTime,
     /// Seconds between rows; 0 where they are not periodic.
     pub capture_period: u32,
+    /// Whether gaps are to be filled; else they are let go.
+    pub backfill: bool,
     /// Whether the meter may have older rows than these.
     pub coverage: Coverage,
 }
@@ -141,7 +143,10 @@ impl Track {
             Some(period) => ahead > period + period / 2,
             None => ahead > 0 && seen.coverage == Coverage::Newest,
         };
-        if !is_gap {
+        if !seen.backfill {
+            self.gaps.clear();
+        }
+        if !is_gap || !seen.backfill {
             return None;
         }
         let span = Span { from: before.text.clone(), to: seen.first.text.clone() };
@@ -162,6 +167,12 @@ impl Track {
             }
         }
         Some(span)
+    }
+
+    /// The newest row that was published.
+    #[must_use]
+    pub fn newest(&self) -> Option<RowPoint> {
+        self.newest.as_ref().map(|newest| newest.at)
     }
 
     /// Whether there is anything to fill.
@@ -247,7 +258,7 @@ mod tests {
     fn seen(first: i64, last: i64) -> Seen {
         let (obis, meter) = (Some("1-0:99.1.0*255".to_owned()), Some("LGZ1".to_owned()));
         let (first, last) = (row(first), row(last));
-        Seen { obis, meter, first, last, capture_period: 900, coverage: Coverage::Newest }
+        Seen { obis, meter, first, last, capture_period: 900, backfill: true, coverage: Coverage::Newest }
     }
 
     fn span(from: &str, to: &str) -> Span {
@@ -342,6 +353,15 @@ mod tests {
         assert_eq!(slice, Slice { from: row(3).at, to: row(300).at });
         let rows: Vec<RowTime> = (4..300).map(row).collect();
         assert_eq!(track.filled(slice, &rows).closed.expect("closed").rows, 296);
+    }
+
+    #[test]
+    fn a_gap_that_is_not_to_be_filled_is_let_go() {
+        let mut track = Track::default();
+        track.saw(seen(0, 3));
+        track.saw(seen(300, 303));
+        assert_eq!(track.saw(Seen { backfill: false, ..seen(600, 603) }), None);
+        assert_eq!((track.has_gap(), track.newest()), (false, Some(row(603).at)));
     }
 
     #[test]

@@ -17,12 +17,13 @@ use super::address::ServerAddress;
 use super::document::device::{
     AccessSecurity, CipheringForm, Deviation, Interface, Release, ReplayCheck, TransportSecurity,
 };
-use super::document::group::{Capture, NullCells};
+use super::document::group::NullCells;
 use super::document::{Document, Durability, WhenFull};
 use super::load::Source;
 use super::name::Name;
 use super::object::{TimePoint, Unit};
 use super::secret::Secret;
+use crate::bridge::reading::row_time::RowPoint;
 use crate::cosem::catalogue::ClassId;
 use crate::security::control_byte::SecuritySuite;
 use crate::security::key::SystemTitle;
@@ -299,6 +300,15 @@ pub struct Profile {
     pub null_cells: NullCells,
     /// Names of columns by OBIS code.
     pub columns: BTreeMap<Obis, String>,
+}
+
+/// Which rows of a profile are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// The newest, each time.
+    Newest,
+    /// Those after this one. A configuration knows of none: then it is all of them.
+    Since(Option<RowPoint>),
 }
 
 impl Config {

@@ -1,5 +1,6 @@
 //! Back-fill on a link: gaps of profiles are seen at polls, and filled in slices while nothing else is to be done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use super::visit::{FoundRows, NEVER};
 use crate::bridge::backfill::track::{Closed, Coverage, Filled, Span};
 use crate::bridge::backfill::{Seen, Track};
 use crate::bridge::config::Name;
-use crate::bridge::config::model::Value;
+use crate::bridge::config::model::{Capture, Value};
 use crate::bridge::outlet::{Batches, Event, GroupOf};
 use crate::bridge::reading::json::Json;
 use crate::bridge::reading::profile_rows::Mode;
@@ -36,7 +37,24 @@ struct Place {
 
 /// Whether gaps of a value are looked for: whoever reads a window of his own wants that window.
 fn is_tracked(value: &Value) -> bool {
-    value.profile.as_ref().is_some_and(|profile| profile.backfill && profile.from.is_none())
+    value.profile.as_ref().is_some_and(|profile| {
+        let is_incremental = matches!(profile.capture, Capture::Since(_));
+        (profile.backfill || is_incremental) && profile.from.is_none()
+    })
+}
+
+/// Has profiles that are read incrementally go on after the last row that was published. A row from the future is none
+/// to wait for.
+pub(super) fn go_on_after(tracks: &BTreeMap<Name, Track>, values: &mut [Value]) {
+    let now = Timestamp::now();
+    for value in values {
+        if let Some(profile) = &mut value.profile
+            && let Capture::Since(since) = &mut profile.capture
+        {
+            let newest = tracks.get(&value.name).and_then(Track::newest);
+            *since = newest.filter(|newest| !newest.is_after_tomorrow(now));
+        }
+    }
 }
 
 /// What a poll showed of a profile; `None` where its rows have no times.
@@ -53,6 +71,7 @@ pub(super) fn seen(value: &Value, found: &FoundRows, station: &Station) -> Optio
         first,
         last,
         capture_period: found.capture_period,
+        backfill: value.profile.as_ref().is_some_and(|profile| profile.backfill),
         coverage: if is_full { Coverage::Newest } else { Coverage::Whole },
     };
     Some((value.name.clone(), seen))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::actor::LinkActor;
-use super::backfill::seen;
+use super::backfill::{go_on_after, seen};
 use super::failure::{Failure, Subject};
 use super::order::Ordered;
 use super::station::{Changes, Station, locked_out};
@@ -30,11 +30,12 @@ impl LinkActor {
         let late_from = Timestamp::now();
         let Some(station) = self.stations.get(visit.station) else { return };
         let groups: Vec<(usize, DueGroup)> = visit.groups.iter().map(|due| (due.group, *due)).collect();
-        let values: Vec<Value> = groups
+        let mut values: Vec<Value> = groups
             .iter()
             .filter_map(|(group, _)| station.groups.get(*group))
             .flat_map(|group| group.values.clone())
             .collect();
+        go_on_after(&station.tracks, &mut values);
         let skipped: u64 = visit.groups.iter().map(|due| due.skipped).sum();
         let device = station.device.name.to_string();
         let (found, ended) = match self.pause_of(visit.station) {

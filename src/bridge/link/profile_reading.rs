@@ -1,23 +1,27 @@
 //! Profiles in a visit: their layout once, the rows that a poll wants, or those of a window in which some were missed.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::memory::MeterMemory;
-use super::range::range_bounds;
+use super::range::{bound, range_bounds};
 use super::visit::{FoundRows, NEVER, Planned, Visit};
 use crate::bridge::backfill::track::{Access, Slice};
 use crate::bridge::config::document::group::NullCells as ConfiguredNullCells;
-use crate::bridge::config::model::{Device, Value};
+use crate::bridge::config::model::{Capture, Device, Profile, Value};
+use crate::bridge::config::object::TimePoint;
 use crate::bridge::reading::meter_time::TimeRules;
 use crate::bridge::reading::profile_rows::{ColumnSource, Columns, Rows};
-use crate::bridge::reading::row_time::RowTime;
+use crate::bridge::reading::row_time::{RowPoint, RowTime};
 use crate::client::profile::{self, ProfileLayout, RangeAccess};
 use crate::client::{ClientError, MeterClient};
 use crate::cosem::profile::{NullCells, time_column};
 use crate::error::{Code, Layer, Report};
 use crate::wire::data::Data;
 use crate::wire::obis::Obis;
+
+/// No clock is off by more for its zone alone.
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Rows of a window.
 #[derive(Debug)]
@@ -61,7 +65,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         }
         let mut layout = self.layout(item.obis).await?;
         let wanted = wanted_rows(item.value, &self.rules)?;
-        let table = self.table(item, &mut layout, wanted).await?;
+        let mut table = self.table(item, &mut layout, wanted).await?;
+        if let Some(newest) = item.value.profile.as_ref().and_then(known_newest) {
+            // By position or by the bounds of a range known rows come as well.
+            let column = time_column(&layout.columns);
+            table.retain(|row| {
+                let time = column.and_then(|column| RowTime::of(row.get(column)?, &self.rules));
+                time.is_none_or(|time| time.at.since(newest) > 0)
+            });
+        }
         let found = self.found(item, &layout, &table);
         self.memory.layouts.insert(item.obis, layout);
         Ok(found)
@@ -155,7 +167,24 @@ fn wanted_rows(value: &Value, rules: &TimeRules) -> Result<profile::Rows, Report
         let (from, to) = range_bounds(configured, rules, Timestamp::now())?;
         return Ok(profile::Rows::Range { from, to });
     }
-    Ok(configured.entries.map_or(profile::Rows::All, |entries| profile::Rows::Newest(entries.into())))
+    if let Some(entries) = configured.entries {
+        return Ok(profile::Rows::Newest(entries.into()));
+    }
+    let Some(from) = known_newest(configured).and_then(RowPoint::bound) else {
+        return Ok(profile::Rows::All);
+    };
+    // The meter's clock may be another's, and ahead.
+    let ahead = Timestamp::now().checked_add(A_DAY).unwrap_or(Timestamp::MAX);
+    let to = bound(&TimePoint::Instant(ahead), rules, ahead)?;
+    Ok(profile::Rows::Range { from, to })
+}
+
+/// The newest row that is known of a profile that is read incrementally.
+const fn known_newest(profile: &Profile) -> Option<RowPoint> {
+    match profile.capture {
+        Capture::Newest => None,
+        Capture::Since(newest) => newest,
+    }
 }
 
 const fn null_cells(configured: ConfiguredNullCells) -> NullCells {

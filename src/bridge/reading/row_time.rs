@@ -1,9 +1,10 @@
 //! The time of a row of a profile: as it is published, and as it is compared with others and asked for.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::meter_time::TimeRules;
-use crate::bridge::time::rfc3339_millis;
+use crate::bridge::time::{is_plausible, rfc3339_millis};
 use crate::client::profile::RangeBound;
 use crate::cosem::profile::date_time;
 use crate::wire::data::Data;
@@ -45,6 +46,13 @@ impl RowPoint {
             local_ms: self.local_ms.saturating_add(ms),
             utc_ms: self.utc_ms.map(|utc| utc.saturating_add(ms)),
         }
+    }
+
+    /// Whether it lies more than a day after our time: longer than any zone could explain.
+    #[must_use]
+    pub fn is_after_tomorrow(self, now: Timestamp) -> bool {
+        let ahead = self.utc_ms.unwrap_or(self.local_ms).saturating_sub(now.as_millisecond());
+        ahead > 24 * 3_600_000 && is_plausible(now)
     }
 
     /// As an end of a range; `None` for what no calendar holds.
@@ -107,6 +115,10 @@ mod tests {
         let row = row.expect("a time");
         assert_eq!(row.text, "2026-08-22T10:15:00.000Z");
         assert_eq!(row.at.later(1500).bound().expect("a date").utc_seconds, 1_787_393_701);
+        let plausible = Timestamp::from_millisecond(row.at.local_ms - 86_400_000).expect("a time");
+        assert!(!row.at.is_after_tomorrow(plausible));
+        assert!(row.at.later(1).is_after_tomorrow(plausible));
+        assert!(!row.at.is_after_tomorrow(Timestamp::UNIX_EPOCH), "nobody knows what time it is");
         assert_eq!(RowTime::of(&Data::Null, &TimeRules::default()), None);
     }
 }

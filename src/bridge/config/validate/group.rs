@@ -9,7 +9,7 @@ use crate::bridge::config::defaults;
 use crate::bridge::config::document::Document;
 use crate::bridge::config::document::group::{self as written, Capture};
 use crate::bridge::config::forms::{Attributes, Names};
-use crate::bridge::config::model::{ClassSource, Group, NameSource, Profile, Selection, Value};
+use crate::bridge::config::model::{self, ClassSource, Group, NameSource, Profile, Selection, Value};
 use crate::bridge::config::name::Name;
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::config::path::Path;
@@ -274,7 +274,10 @@ fn profile(written: &written::Value, class: ClassId, at: &Path, findings: &mut F
         entries: if bounded { entries } else { Some(defaults::ENTRIES) },
         from: written.from.clone(),
         to: written.to.clone(),
-        capture,
+        capture: match capture {
+            Capture::Newest => model::Capture::Newest,
+            Capture::Incremental => model::Capture::Since(None),
+        },
         backfill: flag(written.backfill, true),
         null_cells: written.null_cells.unwrap_or(defaults::NULL_CELLS),
         columns,

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read::Target;
 use crate::bridge::config::Name;
-use crate::bridge::config::document::group::Capture;
-use crate::bridge::config::model::{Device, Profile, Value};
+use crate::bridge::config::model::{Capture, Device, Profile, Value};
 use crate::bridge::config::object::TimePoint;
 use crate::bridge::control::answer::{Answer, Status};
 use crate::bridge::control::dispatch::{Ask, ControlPlane};
