@@ -361,6 +361,16 @@ async fn an_incremental_profile_with_a_limit_leaves_the_rest_to_the_back_fill() 
 }
 
 #[tokio::test]
+async fn of_a_window_with_a_limit_the_newest_rows_are_read() {
+    let (_, meter) = Recorder::new().start().await;
+    let yard = Yard::new(meter.port(), &json!({"from": text_of(4), "to": text_of(9), "entries": 3}));
+    yard.read_once().await;
+    let messages = yard.live.messages();
+    assert_eq!(batches(&messages, "live")[0]["rows"].as_array().expect("rows").len(), 3);
+    assert_eq!(quarters(&messages, "live")[..3], [7, 8, 9]);
+}
+
+#[tokio::test]
 async fn what_shall_not_be_filled_is_not() {
     let (recorder, meter) = Recorder::new().start().await;
     let yard = Yard::new(meter.port(), &json!({"backfill": false}));

@@ -74,6 +74,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
                 time.is_none_or(|time| time.at.since(newest) > 0)
             });
         }
+        if let Some(entries) = item.value.profile.as_ref().and_then(|profile| profile.entries) {
+            table.drain(..table.len().saturating_sub(entries.into()));
+        }
         let found = self.found(item, &layout, &table);
         self.memory.layouts.insert(item.obis, layout);
         Ok(found)
