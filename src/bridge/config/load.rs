@@ -10,7 +10,7 @@ use super::document::Document;
 use super::model::Config;
 use super::path::{Path, Segment};
 use super::problem::{Findings, MOST_PROBLEMS, Position, Problem, nearest};
-use super::strict::{Fault, Strict};
+use super::strict::{Fault, Strict, What};
 use super::tree::{self, Format};
 use super::{environment, validate};
 use crate::bridge::bounded;
@@ -119,12 +119,12 @@ fn read(tree: &Value, findings: &mut Findings) -> Document {
     }
     let mut rest = tree.clone();
     while findings.len() < MOST_PROBLEMS {
-        let error = match serde_path_to_error::deserialize::<_, Document>(Strict(&rest)) {
+        let fault = match Document::deserialize(Strict(&rest)) {
             Ok(document) => return document,
-            Err(error) => error,
+            Err(fault) => fault,
         };
-        let path = Path::from(error.path());
-        findings.unreadable(problem_of(path.clone(), error.inner()));
+        let path = fault.path();
+        findings.unreadable(problem_of(path.clone(), &fault));
         match leave_out(&mut rest, &path) {
             // What had to go with it can't be missed either.
             Some(gone) => findings.missing(gone),
@@ -170,7 +170,7 @@ fn is_emptied(tree: &Value, path: &[Segment]) -> bool {
 /// A fault in the words of a technician.
 fn problem_of(path: Path, fault: &Fault) -> Problem {
     let problem = Problem::error(path, fault.to_string());
-    let Fault::UnknownKey { key, known } = fault else { return problem };
+    let What::UnknownKey { key, known } = &fault.what else { return problem };
     match nearest(key, known.iter().copied()) {
         Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
         None => problem.with_hint(format!("known here: {}", known.join(", "))),
@@ -232,6 +232,5 @@ impl std::error::Error for Problems {}
 /// # Errors
 /// The first problem; its path is relative to the part.
 pub fn read_part<'a, T: Deserialize<'a>>(tree: &'a Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(Strict(tree))
-        .map_err(|error| problem_of(Path::from(error.path()), error.inner()))
+    T::deserialize(Strict(tree)).map_err(|fault| problem_of(fault.path(), &fault))
 }

@@ -75,18 +75,9 @@ impl Path {
     }
 }
 
-impl From<&serde_path_to_error::Path> for Path {
-    fn from(path: &serde_path_to_error::Path) -> Self {
-        use serde_path_to_error::Segment as Step;
-        Self(
-            path.iter()
-                .filter_map(|step| match step {
-                    Step::Seq { index } => Some(Segment::Index(*index)),
-                    Step::Map { key } => Some(Segment::Key(key.clone())),
-                    Step::Enum { .. } | Step::Unknown => None,
-                })
-                .collect(),
-        )
+impl FromIterator<Segment> for Path {
+    fn from_iter<T: IntoIterator<Item = Segment>>(steps: T) -> Self {
+        Self(steps.into_iter().collect())
     }
 }
 
