@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -228,6 +228,11 @@ fn the_composed_broker_lets_the_gateway_write_and_the_reader_read() {
         fs::create_dir(place(name)).unwrap();
         fs::set_permissions(place(name), fs::Permissions::from_mode(0o777)).unwrap();
     }
+    // As a container has it that is started again; its owner is another where the test may say so.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::write(place("passwords"), "gateway:an earlier one\n").unwrap();
+    fs::set_permissions(place("passwords"), fs::Permissions::from_mode(0o400)).unwrap();
+    let _ = chown(place("passwords"), Some(65534), Some(65534));
     fs::write(place("secrets/mqtt_gateway"), "0123456789abcdef").unwrap();
     fs::write(place("secrets/mqtt_reader"), "fedcba9876543210\n").unwrap();
     fs::copy(root().join("docker/mosquitto/acl"), place("acl")).unwrap();
