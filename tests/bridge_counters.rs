@@ -26,8 +26,11 @@ const PUBLIC_CLIENT: u16 = 16;
 const CIPHERED: Mode = Mode { authentication: "gmac", security: "authencr", ..PLAIN };
 
 /// A meter that passes everything on to another one, and its answers back as `answer` says: it gets the request and
-/// what the other meter answers.
-async fn relay(to: u16, answer: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Scripted {
+/// what the other meter answers. Without an answer it hangs up.
+async fn relay(
+    to: u16,
+    answer: impl Fn(&Asked, Vec<u8>) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Scripted {
     let streams: Mutex<HashMap<usize, TcpStream>> = Mutex::default();
     Scripted::start(move |asked| {
         let mut streams = streams.lock().expect("no panic");
@@ -39,7 +42,7 @@ async fn relay(to: u16, answer: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Syn
         stream.read_exact(&mut header).expect("the meter answers");
         let mut apdu = vec![0; usize::from(u16::from_be_bytes([header[6], header[7]]))];
         stream.read_exact(&mut apdu).expect("the meter answers");
-        vec![Act::Say(answer(asked, apdu))]
+        vec![answer(asked, apdu).map_or(Act::Close, Act::Say)]
     })
     .await
 }
@@ -60,7 +63,7 @@ async fn intrude(port: u16, counter: u32) {
     meter.leave(&mut driver).await;
 }
 
-/// A gateway that reads two values of the meter at `port` each second, in an association that it keeps.
+/// A gateway that reads two values of the meter at `port` each second.
 struct Yard {
     _broker: Mosquitto,
     live: Subscriber,
@@ -69,7 +72,8 @@ struct Yard {
 }
 
 impl Yard {
-    fn start(port: u16) -> Self {
+    /// With a connection for each cycle, or one that is kept with its association.
+    fn start(port: u16, connection: &Value) -> Self {
         let broker = Mosquitto::start();
         let live = broker.subscribe("dlms/g/#");
         let mut site = Site::new(&broker.url());
@@ -77,7 +81,7 @@ impl Yard {
         for list in ["connections", "devices"] {
             site.config[list] = mode[list].clone();
         }
-        site.config["connections"][0]["persistent"] = json!(true);
+        site.config["connections"][0]["persistent"] = connection["persistent"].clone();
         let values = json!([
             {"name": "energy", "obis": ENERGY, "class": "register"},
             {"name": "time", "obis": "0.0.1.0.0.255", "class": "clock"},
@@ -120,8 +124,9 @@ async fn is_raised_within_the_visit(
     reason: &str,
 ) {
     let Some(peer) = CIPHERED.start(1) else { return };
-    let meter = relay(peer.port(), move |_, apdu| if apdu[0] == 0xD8 { refusal(apdu) } else { apdu }).await;
-    let yard = Yard::start(meter.port());
+    let meter =
+        relay(peer.port(), move |_, apdu| Some(if apdu[0] == 0xD8 { refusal(apdu) } else { apdu })).await;
+    let yard = Yard::start(meter.port(), &json!({"persistent": true}));
     let before = outcomes(&yard.cycles("ok", 2).await).len();
     assert_eq!(
         (associations(&meter), resyncs(&yard.live.messages()).len()),
@@ -153,20 +158,35 @@ async fn a_counter_that_the_refusal_keeps_silent_about_is_read_through_the_publi
 }
 
 #[tokio::test]
+async fn a_meter_that_hangs_up_at_a_low_counter_is_asked_for_its_own() {
+    let Some(peer) = CIPHERED.start(1) else { return };
+    let meter = relay(peer.port(), |_, apdu| (apdu[0] != 0xD8).then_some(apdu)).await;
+    let yard = Yard::start(meter.port(), &json!({"persistent": false}));
+    let before = outcomes(&yard.cycles("ok", 2).await).len();
+    intrude(peer.port(), 100_000).await;
+    yard.live.until("counter_resynced", |seen| resyncs(seen).len() == 1).await;
+    let seen = yard.cycles("ok", before + 2).await;
+    let [(_, data)] = resyncs(&seen).try_into().expect("told once");
+    assert!(data["next"].as_u64().is_some_and(|next| next > 100_000), "{data}");
+    assert!(data["reason"].as_str().is_some_and(|text| text.contains("did not answer")), "{data}");
+    yard.gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_refusal_in_the_same_visit_is_a_failure() {
     let Some(peer) = CIPHERED.start(1) else { return };
     let refuses = Arc::new(AtomicBool::new(false));
     let (is_refusing, refusals) = (Arc::clone(&refuses), AtomicU32::new(1));
     let meter = relay(peer.port(), move |asked, apdu| {
         if asked.apdu[0] != GLO_GET || !is_refusing.load(Ordering::SeqCst) {
-            return apdu;
+            return Some(apdu);
         }
         // Each refusal demands more than the one before.
         let demanded = 1_000_000 * refusals.fetch_add(1, Ordering::SeqCst);
-        [&[0xD8, 0x01, 0x06][..], &demanded.to_be_bytes()].concat()
+        Some([&[0xD8, 0x01, 0x06][..], &demanded.to_be_bytes()].concat())
     })
     .await;
-    let yard = Yard::start(meter.port());
+    let yard = Yard::start(meter.port(), &json!({"persistent": true}));
     yard.cycles("ok", 1).await;
     refuses.store(true, Ordering::SeqCst);
     let seen = yard.cycles("failed", 3).await;
