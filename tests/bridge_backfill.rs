@@ -29,6 +29,8 @@ struct Recorder {
     /// Range requests that are still answered; then there is silence.
     patience: AtomicUsize,
     selects: AtomicBool,
+    /// Ranges are denied.
+    denies: AtomicBool,
     answer_time: Duration,
 }
 
@@ -39,6 +41,7 @@ impl Recorder {
             oldest: AtomicI64::new(0),
             patience: AtomicUsize::new(usize::MAX),
             selects: AtomicBool::new(true),
+            denies: AtomicBool::new(false),
             answer_time: Duration::ZERO,
         }
     }
@@ -69,6 +72,9 @@ impl Recorder {
                 return vec![Act::Say(vec![0xC4, 0x01, apdu[2], 0x01, 12])];
             }
             (2, Some(Selection::Entries(from, to))) => rows(oldest + from - 1..=oldest + to - 1),
+            (2, Some(Selection::Range(..))) if self.denies.load(Ordering::SeqCst) => {
+                return vec![Act::Say(vec![0xC4, 0x01, apdu[2], 0x01, 11])];
+            }
             (2, Some(Selection::Range(from, to))) => {
                 let left = |left: usize| left.checked_sub(1);
                 if self.patience.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err() {
@@ -278,6 +284,22 @@ async fn rows_that_the_meter_has_no_more_are_told() {
         .collect();
     let [hole] = holes.try_into().expect("one");
     assert_eq!((&hole["from"], &hole["to"]), (&json!(text_of(10)), &json!(text_of(450))));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_meter_that_denies_the_rows_closes_the_gap() {
+    let (recorder, meter) = Recorder::new().start().await;
+    recorder.denies.store(true, Ordering::SeqCst);
+    let yard = Yard::new(meter.port(), &json!({}));
+    yard.read_once().await;
+    recorder.newest.store(500, Ordering::SeqCst);
+    let gateway = yard.site.start();
+    let (seen, filled) = yard.filled().await;
+    assert_eq!((&filled["severity"], &filled["code"]), (&json!("warning"), &json!("OBJECT_UNAVAILABLE")));
+    assert_eq!(filled["data"]["rows"], 0);
+    assert!(filled["data"]["reason"].as_str().is_some_and(|text| !text.is_empty()), "{filled}");
+    assert_eq!(batches(&seen, "backfill"), Vec::<Value>::new());
     gateway.stop().await;
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::track::Track;
 use crate::bridge::config::Name;
 use crate::bridge::durable_file;
+use crate::bridge::state_dir::make_folder;
 
 /// Of the files' form.
 const VERSION: u8 = 1;
@@ -53,7 +54,7 @@ impl TrackStore {
     pub fn save(&self, device: &Name, profile: &Name, track: &Track) {
         let path = self.path(device, profile);
         let write = || {
-            make_private_folder(&self.folder)?;
+            make_folder(&self.folder)?;
             durable_file::replace(&path, &serde_json::to_vec(&Stored { v: VERSION, track })?)
         };
         if let Err(error) = write() {
@@ -74,17 +75,6 @@ fn read(path: &Path) -> io::Result<Track> {
     fs::File::open(path)?.take(LONGEST_FILE).read_to_end(&mut bytes)?;
     let stored: Stored<Track> = serde_json::from_slice(&bytes)?;
     if stored.v == VERSION { Ok(stored.track) } else { Err(io::ErrorKind::InvalidData.into()) }
-}
-
-#[cfg(unix)]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
 }
 
 #[cfg(test)]

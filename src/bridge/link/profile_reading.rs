@@ -52,8 +52,11 @@ pub(super) async fn read_window<S: AsyncRead + AsyncWrite + Unpin>(
     if let Some(error) = visit.broken {
         return Err(error);
     }
-    if client.session().answers_are_unnumbered() {
-        client.prove_in_step().await?;
+    if client.session().answers_are_unnumbered()
+        && let Err(error) = client.prove_in_step().await
+    {
+        memory.forget_what_was_read();
+        return Err(error);
     }
     Ok(window)
 }
