@@ -368,6 +368,26 @@ proptest! {
 }
 
 #[test]
+fn a_file_of_something_else_is_named_as_such() {
+    for text in ["", "package network\nconfig interface 'lan'\n option proto 'static'\n"] {
+        let imported = import(text);
+        load(&imported);
+        assert!(imported.notes.iter().any(|note| note.text.contains("nothing of a DLMS client")), "{text}");
+    }
+}
+
+/// Each of thousands with the same name gets a number at once, without trying all those before it.
+#[test]
+fn thousands_of_sections_of_one_name_are_numbered() {
+    let value = "config cosem\n option name E\n option enabled 1\n option cosem_group 3\n list physical_device 2\n \
+                 option logical_name 1.0.1.8.0.255\n option cosem_id 3\n";
+    let (loaded, notes) = notes("", "", "", &value.repeat(20_000));
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(loaded.config.groups[0].values.len(), 20_001);
+    assert_eq!(loaded.config.groups[0].values[20_000].name.to_string(), "E-20000");
+}
+
+#[test]
 fn a_file_that_never_ends_is_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_dlms2mqtt"))
         .args(["import", "rutx09", "/dev/zero"])

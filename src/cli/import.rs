@@ -111,6 +111,8 @@ fn new_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
 fn failed(path: &Path, error: &io::Error) -> Report {
     let hint = match error.kind() {
         io::ErrorKind::AlreadyExists => "nothing is replaced: move it away, or choose another place",
+        io::ErrorKind::InvalidData => "save it in UTF-8",
+        io::ErrorKind::FileTooLarge => "take /etc/config/dlms_client from the router",
         _ => "check the path and its permissions",
     };
     Report::new(Code::ConfigInvalid, Layer::Config, format!("{}: {error}", path.display())).with_hint(hint)

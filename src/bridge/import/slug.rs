@@ -1,6 +1,6 @@
 //! Names of ours out of free texts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::bridge::config::Name;
 
@@ -9,23 +9,32 @@ const LONGEST: usize = 56;
 
 /// Names given so far, so that none is given twice.
 #[derive(Debug, Default)]
-pub(super) struct Slugs(BTreeSet<Name>);
+pub(super) struct Slugs {
+    given: BTreeSet<Name>,
+    /// The number behind the next one of a slug that was wanted before: a file may hold thousands of one name.
+    next_numbers: HashMap<String, u64>,
+}
 
 impl Slugs {
     /// A name for `title`, or for `fallback` where nothing of the title can stand in a name. It is given neither here
     /// nor in `others`.
     pub(super) fn name_beside(&mut self, title: &str, fallback: &str, others: &mut Self) -> Name {
         let slug = slug(title).or_else(|| slug(fallback)).unwrap_or_else(|| "unnamed".to_owned());
-        let numbered = (2..).map(|number| format!("{slug}-{number}"));
-        let free = std::iter::once(slug.clone())
-            .chain(numbered)
-            .filter_map(|candidate| candidate.parse::<Name>().ok())
-            .find(|candidate| !self.0.contains(candidate) && !others.0.contains(candidate));
-        let name = free.unwrap_or_else(|| unreachable!("a slug with a number is a name"));
-        self.0.insert(name.clone());
-        others.0.insert(name.clone());
+        let first = self.next_numbers.get(&slug).copied().unwrap_or(1);
+        let (number, name) = (first..)
+            .filter_map(|number| Some((number, numbered(&slug, number).parse::<Name>().ok()?)))
+            .find(|(_, candidate)| !self.given.contains(candidate) && !others.given.contains(candidate))
+            .unwrap_or_else(|| unreachable!("a slug with a number is a name"));
+        self.next_numbers.insert(slug, number + 1);
+        self.given.insert(name.clone());
+        others.given.insert(name.clone());
         name
     }
+}
+
+/// The first of a slug goes without.
+fn numbered(slug: &str, number: u64) -> String {
+    if number == 1 { slug.to_owned() } else { format!("{slug}-{number}") }
 }
 
 /// Letters without their accents, digits, `_`; hyphens for the rest.

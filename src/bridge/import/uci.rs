@@ -1,16 +1,19 @@
 //! The text of a UCI file: sections with options, as OpenWrt's `/etc/config` holds and `uci export` prints them.
 
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
 use thiserror::Error;
 
-/// A section. One that is named twice is one section.
+/// A section. One that is named twice is one section; those without a name are each their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// What it is a section of: `connection`, `cosem`.
     pub kind: String,
     /// Its name; `cfg` and its place where it has none.
     pub id: String,
-    /// Its options, in order; the last of a name counts.
-    pub options: Vec<(String, Value)>,
+    /// Its options, in order.
+    pub options: IndexMap<String, Value>,
 }
 
 /// What an option holds. May be a secret: never printed.
@@ -56,11 +59,26 @@ pub enum UciError {
     Shown,
 }
 
+/// Editors of Windows begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
 impl Section {
+    fn new(kind: &str, id: &str) -> Self {
+        Self { kind: kind.to_owned(), id: id.to_owned(), options: IndexMap::new() }
+    }
+
+    fn add(&mut self, keyword: &str, name: &str, value: String) {
+        match (keyword, self.options.get_mut(name)) {
+            ("list", Some(known)) => known.push(value),
+            ("list", None) => drop(self.options.insert(name.to_owned(), Value::List(vec![value]))),
+            _ => drop(self.options.insert(name.to_owned(), Value::One(value))),
+        }
+    }
+
     /// An option as one text; words of a list with spaces between.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
-        match self.value(name)? {
+        match self.options.get(name)? {
             Value::One(text) => Some(text.clone()),
             Value::List(texts) => Some(texts.join(" ")),
         }
@@ -69,15 +87,21 @@ impl Section {
     /// An option as a list; a text falls apart at its spaces.
     #[must_use]
     pub fn words(&self, name: &str) -> Vec<String> {
-        match self.value(name) {
+        match self.options.get(name) {
             None => Vec::new(),
             Some(Value::One(text)) => text.split_whitespace().map(str::to_owned).collect(),
             Some(Value::List(texts)) => texts.clone(),
         }
     }
+}
 
-    fn value(&self, name: &str) -> Option<&Value> {
-        self.options.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+impl Value {
+    /// One more word of a list. An `option` of the same name before it is its first.
+    fn push(&mut self, word: String) {
+        match self {
+            Self::List(words) => words.push(word),
+            Self::One(first) => *self = Self::List(vec![std::mem::take(first), word]),
+        }
     }
 }
 
@@ -93,10 +117,11 @@ impl std::fmt::Debug for Value {
 /// The first line that is not UCI.
 pub fn parse(text: &str, wanted: &str) -> Result<Vec<Section>, UciError> {
     let mut sections: Vec<Section> = Vec::new();
+    let mut named: HashMap<(String, String), usize> = HashMap::new();
     let mut current: Option<usize> = None;
     let mut is_wanted = true;
     let shown = format!("{wanted}.");
-    for (line, words) in statements(text)? {
+    for (line, words) in statements(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))? {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["package", name] => {
@@ -104,18 +129,21 @@ pub fn parse(text: &str, wanted: &str) -> Result<Vec<Section>, UciError> {
                 current = None;
             }
             ["config" | "option" | "list" | "package", ..] if !is_wanted => {}
-            ["config", kind, name @ ..] if name.len() <= 1 => {
-                let id = name.first().map_or_else(|| format!("cfg{}", sections.len()), |id| (*id).to_owned());
-                let known = sections.iter().position(|section| section.kind == *kind && section.id == id);
-                current = known.or_else(|| {
-                    sections.push(Section { kind: (*kind).to_owned(), id, options: Vec::new() });
-                    sections.len().checked_sub(1)
-                });
+            ["config", kind] => {
+                current = Some(sections.len());
+                sections.push(Section::new(kind, &format!("cfg{}", sections.len())));
             }
-            ["option" | "list", name, value] => {
+            ["config", kind, id] => {
+                let place = named.entry(((*kind).to_owned(), (*id).to_owned())).or_insert(sections.len());
+                current = Some(*place);
+                if *place == sections.len() {
+                    sections.push(Section::new(kind, id));
+                }
+            }
+            [keyword @ ("option" | "list"), name, value] => {
                 let section = current.and_then(|index| sections.get_mut(index));
                 let section = section.ok_or(UciError::Homeless { line })?;
-                add(section, words[0], name, (*value).to_owned());
+                section.add(keyword, name, (*value).to_owned());
             }
             ["config" | "option" | "list" | "package", ..] => return Err(UciError::Words { line }),
             [first, ..] if first.starts_with(&shown) => return Err(UciError::Shown),
@@ -125,22 +153,8 @@ pub fn parse(text: &str, wanted: &str) -> Result<Vec<Section>, UciError> {
     Ok(sections)
 }
 
-fn add(section: &mut Section, keyword: &str, name: &str, value: String) {
-    let listed = section.options.iter_mut().find_map(|(key, known)| match known {
-        Value::List(list) if key == name => Some(list),
-        Value::One(_) | Value::List(_) => None,
-    });
-    match (keyword, listed) {
-        ("list", Some(list)) => list.push(value),
-        ("list", None) => section.options.push((name.to_owned(), Value::List(vec![value]))),
-        _ => {
-            section.options.retain(|(key, _)| key != name);
-            section.options.push((name.to_owned(), Value::One(value)));
-        }
-    }
-}
-
-/// The words of each line that has some. A quoted word may go over lines.
+/// The words of each line that has some. A quoted word may go over lines; a line that ends in a backslash goes on in the
+/// next.
 fn statements(text: &str) -> Result<Vec<(usize, Vec<String>)>, UciError> {
     let mut found = Vec::new();
     let mut words: Vec<String> = Vec::new();
@@ -157,7 +171,10 @@ fn statements(text: &str) -> Result<Vec<(usize, Vec<String>)>, UciError> {
                     match characters.next() {
                         None => return Err(UciError::Quote { line: opened }),
                         Some(end) if end == c => break,
-                        Some('\\') if c == '"' => word.extend(characters.next()),
+                        Some('\\') if c == '"' => match escaped(&mut characters) {
+                            Some('\n') => line += 1,
+                            meant => word.extend(meant),
+                        },
                         Some(inside) => {
                             line += usize::from(inside == '\n');
                             word.push(inside);
@@ -165,7 +182,10 @@ fn statements(text: &str) -> Result<Vec<(usize, Vec<String>)>, UciError> {
                     }
                 }
             }
-            '\\' => word.get_or_insert_default().extend(characters.next()),
+            '\\' => match escaped(&mut characters) {
+                Some('\n') => line += 1,
+                meant => word.get_or_insert_default().extend(meant),
+            },
             '#' if word.is_none() => {
                 let rest = characters.as_str();
                 let end = rest.find('\n').unwrap_or(rest.len());
@@ -190,6 +210,14 @@ fn statements(text: &str) -> Result<Vec<(usize, Vec<String>)>, UciError> {
     Ok(found)
 }
 
+/// What follows a backslash; of an end of line the line feed alone.
+fn escaped(characters: &mut std::str::Chars<'_>) -> Option<char> {
+    if characters.as_str().starts_with("\r\n") {
+        characters.next();
+    }
+    characters.next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +235,33 @@ mod tests {
         assert_eq!(sections[1].text("n").unwrap(), "a\nb");
         assert_eq!(sections[1].text("absent"), None);
         assert_eq!(sections[1].words("absent"), [""; 0]);
+    }
+
+    #[test]
+    fn lines_go_on_behind_a_backslash_and_end_in_either_way() {
+        let text = "\u{FEFF}config a b\r\n\toption port \\\r\n\t\t4059\r\n\toption c x\\\ny\n\toption d \"p\\\nq\"\nhello";
+        assert_eq!(parse(text, "dlms_client").unwrap_err(), UciError::Keyword { line: 8 });
+        let sections = parse(text.strip_suffix("hello").unwrap(), "dlms_client").unwrap();
+        let texts = ["port", "c", "d"].map(|name| sections[0].text(name).unwrap());
+        assert_eq!(texts, ["4059", "xy", "pq"]);
+    }
+
+    #[test]
+    fn a_list_goes_on_behind_an_option_and_an_option_replaces_a_list() {
+        let text = "config a b\n option c 1\n list c 2\n list c 3\n list d 1\n option d 2\n list e 'x y'\n";
+        let sections = parse(text, "dlms_client").unwrap();
+        assert_eq!(sections[0].words("c"), ["1", "2", "3"]);
+        assert_eq!(sections[0].words("d"), ["2"]);
+        assert_eq!(sections[0].words("e"), ["x y"]);
+    }
+
+    #[test]
+    fn sections_of_one_name_are_one_and_those_without_are_not() {
+        let text = "config a cfg1\n option x 1\nconfig a\n option x 2\nconfig a\n option x 3\nconfig a cfg1\n option y 4\n";
+        let sections = parse(text, "dlms_client").unwrap();
+        let first: Vec<_> = sections.iter().map(|section| section.text("x").unwrap()).collect();
+        assert_eq!(first, ["1", "2", "3"]);
+        assert_eq!(sections[0].text("y").unwrap(), "4");
     }
 
     #[test]

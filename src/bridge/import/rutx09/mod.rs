@@ -19,6 +19,9 @@ use crate::bridge::config::document::{Document, mqtt::Mqtt};
 use crate::bridge::config::quantity::{Flag, Integer};
 use options::Options;
 
+/// Sections of which there may be many.
+const KINDS: [&str; 4] = ["connection", "physical_device", "cosem_group", "cosem"];
+
 /// What the router's file does not say.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -44,7 +47,7 @@ pub fn import(text: &str, settings: Settings) -> Result<Imported, UciError> {
         ..Document::default()
     };
     for section in &sections {
-        if !matches!(section.kind.as_str(), "connection" | "physical_device" | "cosem_group" | "cosem") {
+        if !KINDS.contains(&section.kind.as_str()) {
             importer.global(section, &mut document);
         }
     }
@@ -52,6 +55,12 @@ pub fn import(text: &str, settings: Settings) -> Result<Imported, UciError> {
     importer.devices(of_kind(&sections, "physical_device"));
     document.groups = Some(importer.groups(of_kind(&sections, "cosem_group"), of_kind(&sections, "cosem")));
     document.devices = Some(importer.devices);
+    if !sections.iter().any(|section| KINDS.contains(&section.kind.as_str())) {
+        importer.notes.push(Note {
+            place: "file".to_owned(),
+            text: "nothing of a DLMS client is in it: is it the router's /etc/config/dlms_client?".to_owned(),
+        });
+    }
     importer.notes.push(Note {
         place: "mqtt".to_owned(),
         text: "the router keeps its broker in another file (Data to Server): set url, username and password here"
