@@ -14,7 +14,9 @@ use dlms2mqtt::bridge::publisher::{
 };
 use dlms2mqtt::bridge::topics::Topics;
 use dlms2mqtt::error::Code;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -57,21 +59,40 @@ impl Authority {
     }
 
     fn sign(&self, name: &str, host: &str, valid: Valid) -> Identity {
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        (params.not_before, params.not_after) = match valid {
-            Valid::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)),
-            Valid::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
-            Valid::Future => (date_time_ymd(2080, 1, 1), date_time_ymd(2090, 1, 1)),
-        };
         let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
-        let path = |what: &str| self.folder.path().join(format!("{name}.{what}.pem"));
-        let identity = Identity { cert: path("cert"), key: path("key") };
+        let cert = params(name, host, valid).signed_by(&key, &self.issuer).unwrap();
+        Identity::write(self.folder.path(), name, &cert, &key)
+    }
+}
+
+impl Identity {
+    /// Its own authority, as `openssl req -x509` makes them.
+    fn self_signed(folder: &Path, name: &str, host: &str, valid: Valid) -> Self {
+        let mut params = params(name, host, valid);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        Self::write(folder, name, &cert, &key)
+    }
+
+    fn write(folder: &Path, name: &str, cert: &Certificate, key: &KeyPair) -> Self {
+        let path = |what: &str| folder.join(format!("{name}.{what}.pem"));
+        let identity = Self { cert: path("cert"), key: path("key") };
         fs::write(&identity.cert, cert.pem()).unwrap();
         fs::write(&identity.key, key.serialize_pem()).unwrap();
         identity
     }
+}
+
+fn params(name: &str, host: &str, valid: Valid) -> CertificateParams {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    (params.not_before, params.not_after) = match valid {
+        Valid::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)),
+        Valid::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
+        Valid::Future => (date_time_ymd(2080, 1, 1), date_time_ymd(2090, 1, 1)),
+    };
+    params
 }
 
 /// A broker with a TLS listener, and the port of that.
@@ -156,6 +177,31 @@ async fn each_fault_of_the_brokers_certificate_has_its_code() {
             let publisher = start(&format!("{scheme}://localhost:{port}"), trusting(&ca));
             assert_eq!(outcome(&publisher).await, Err(code), "{scheme}");
         }
+    }
+}
+
+/// What `ca_file` lists is trusted as the broker itself too; its validity and its name count as ever.
+#[tokio::test]
+async fn a_broker_may_have_a_certificate_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name, host, valid| Identity::self_signed(folder.path(), name, host, valid);
+    let good = of("good", "localhost", Valid::Now);
+    for (identity, ca, expected) in
+        [(&good, &good, Ok(Version::V5)), (&good, &of("good-too", "localhost", Valid::Now), Err(Code::TlsCa))]
+    {
+        let (_broker, port) = broker(identity, &[]);
+        let publisher = start(&format!("mqtts://localhost:{port}"), trusting(&ca.cert));
+        assert_eq!(outcome(&publisher).await, expected, "{}", ca.cert.display());
+    }
+    for (name, host, valid, code) in [
+        ("past", "localhost", Valid::Past, Code::TlsExpired),
+        ("future", "localhost", Valid::Future, Code::TlsExpired),
+        ("other", "other.example", Valid::Now, Code::TlsName),
+    ] {
+        let own = of(name, host, valid);
+        let (_broker, port) = broker(&own, &[]);
+        let url = format!("mqtts://localhost:{port}");
+        assert_eq!(outcome(&start(&url, trusting(&own.cert))).await, Err(code), "{name}");
     }
 }
 

@@ -49,7 +49,7 @@ impl Fault {
 
     fn unreadable(message: &str) -> Self {
         let report = Report::new(Code::TcpClosed, Layer::Mqtt, message).with_hint(
-            "check that mqtt.url names the broker's MQTT port, and the scheme (mqtt, mqtts, ws, wss)",
+            "check that mqtt.url names the broker's MQTT port, the scheme (mqtt, mqtts, ws, wss) and, of ws and wss, the path",
         );
         Self { kind: FaultKind::Unreadable, report }
     }
@@ -76,8 +76,7 @@ impl Fault {
     }
 }
 
-const CLOSED: &str =
-    "the broker closed the connection: see its log; over TLS it may want a client certificate";
+const CLOSED: &str = "see the broker's log; check that scheme and port of mqtt.url fit; over TLS it may want a client certificate";
 
 impl From<v5::ConnectionError> for Fault {
     fn from(error: v5::ConnectionError) -> Self {

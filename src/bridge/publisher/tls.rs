@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::settings::TlsSettings;
 use crate::bridge::bounded;
@@ -22,23 +23,23 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| internal(&error))?;
-    let roots = Arc::new(match &settings.ca_file {
-        Some(path) => authorities_of(path)?,
-        None => authorities_of_the_system()?,
-    });
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+    let (trusted, roots) = match &settings.ca_file {
+        Some(path) => {
+            let trusted = certificates(path).map_err(|why| ca(format!("{}: {why}", path.display())))?;
+            let roots = authorities_of(path, &trusted)?;
+            (trusted, roots)
+        }
+        None => (Vec::new(), authorities_of_the_system()?),
+    };
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|error| ca(format!("the authorities are not usable: {error}")))?;
-    let builder = match &settings.server_name {
-        None => builder.with_webpki_verifier(verifier),
-        Some(name) => {
-            let name = ServerName::try_from(name.clone()).map_err(|_| {
-                Report::new(Code::TlsName, Layer::Mqtt, format!("{name:?} is no server name"))
-            })?;
-            let verifier = Arc::new(OtherName { name, verifier });
-            builder.dangerous().with_custom_certificate_verifier(verifier)
-        }
-    };
+    let name = settings.server_name.as_ref().map(|name| {
+        ServerName::try_from(name.clone())
+            .map_err(|_| Report::new(Code::TlsName, Layer::Mqtt, format!("{name:?} is no server name")))
+    });
+    let verifier = BrokerVerifier { name: name.transpose()?, trusted, usual };
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     let config = match (&settings.cert_file, &settings.key_file) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
@@ -56,11 +57,13 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
     Ok(Arc::new(config))
 }
 
-fn authorities_of(path: &Path) -> Result<RootCertStore, Report> {
-    let fault = |why: &str| ca(format!("{}: {why}", path.display()));
+fn authorities_of(path: &Path, trusted: &[CertificateDer<'static>]) -> Result<RootCertStore, Report> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path).map_err(|why| fault(&why))? {
-        roots.add(certificate).map_err(|error| fault(&error.to_string()))?;
+    for (place, certificate) in trusted.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|_| {
+            let number = place + 1;
+            ca(format!("{}: certificate {number} of {} in it cannot be read", path.display(), trusted.len()))
+        })?;
     }
     Ok(roots)
 }
@@ -82,21 +85,30 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = bounded::file(path).map_err(|error| error.to_string())?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match found.map_err(|error| reason(&error)) {
-        Ok(found) if found.is_empty() => Err("no certificate in it".to_owned()),
+        Ok(found) if found.is_empty() => Err("no certificate in PEM form in it".to_owned()),
         found => found,
     }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let text = bounded::file(path).map_err(|error| error.to_string())?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| reason(&error))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if text.windows(ENCRYPTED.len()).any(|bytes| bytes == ENCRYPTED) {
+            return "the key is encrypted: decrypt it (openssl pkey), and protect the file by its mode"
+                .to_owned();
+        }
+        reason(&error)
+    })
 }
+
+/// In either form of an encrypted key: `BEGIN ENCRYPTED PRIVATE KEY`, `Proc-Type: 4,ENCRYPTED`.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 /// The parser's own words may quote the file, which may be a key.
 fn reason(error: &pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "nothing of that kind in it".to_owned(),
+        pem::Error::NoItemsFound => "no private key in PEM form in it".to_owned(),
         _ => "not a valid PEM file".to_owned(),
     }
 }
@@ -113,23 +125,35 @@ fn internal(error: &rustls::Error) -> Report {
     Report::new(Code::Internal, Layer::Mqtt, format!("TLS cannot be set up: {error}"))
 }
 
-/// Verifies all that is usual, but against the configured name instead of the URL's host.
+/// Verifies all that is usual, against the configured name where there is one. A broker whose certificate stands in
+/// `ca_file` itself is who it should be, even if that is one of an authority, as `openssl req -x509` makes them.
 #[derive(Debug)]
-struct OtherName {
-    name: ServerName<'static>,
-    verifier: Arc<WebPkiServerVerifier>,
+struct BrokerVerifier {
+    /// Instead of the URL's host.
+    name: Option<ServerName<'static>>,
+    /// The certificates of `ca_file`.
+    trusted: Vec<CertificateDer<'static>>,
+    usual: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for OtherName {
+impl ServerCertVerifier for BrokerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _host_of_the_url: &ServerName<'_>,
+        host_of_the_url: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+        let name = self.name.as_ref().unwrap_or(host_of_the_url);
+        match self.usual.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            // Said after the validity was found good and before the name is looked at.
+            Err(error) if is_of_an_authority(&error) && self.trusted.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
     }
 
     fn verify_tls12_signature(
@@ -138,7 +162,7 @@ impl ServerCertVerifier for OtherName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
+        self.usual.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -147,10 +171,64 @@ impl ServerCertVerifier for OtherName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
+        self.usual.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether all that is wrong with a server's certificate is that it may sign others.
+fn is_of_an_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n";
+
+    fn message(write: impl FnOnce(&Path) -> TlsSettings) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        client_config(&write(folder.path())).unwrap_err().message
+    }
+
+    fn file(folder: &Path, name: &str, text: &str) -> Option<PathBuf> {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    }
+
+    #[test]
+    fn a_bad_certificate_of_a_bundle_is_named_by_its_place() {
+        let good = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+        let bundle = format!("{good}{CERTIFICATE}AAAA\n-----END CERTIFICATE-----\n{good}");
+        let message = message(|folder| TlsSettings {
+            ca_file: file(folder, "bundle.pem", &bundle),
+            ..TlsSettings::default()
+        });
+        assert!(message.ends_with("bundle.pem: certificate 2 of 3 in it cannot be read"), "{message}");
+    }
+
+    #[test]
+    fn an_encrypted_key_is_said_to_be_one() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        for key in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGj\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        ] {
+            let message = message(|folder| TlsSettings {
+                ca_file: file(folder, "ca.pem", &made.cert.pem()),
+                cert_file: file(folder, "cert.pem", &made.cert.pem()),
+                key_file: file(folder, "key.pem", key),
+                server_name: None,
+            });
+            assert!(message.contains("key.pem: the key is encrypted"), "{message}");
+        }
     }
 }
