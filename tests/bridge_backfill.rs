@@ -170,7 +170,8 @@ impl Yard {
         lp.as_object_mut().expect("a value").extend(value.as_object().expect("keys").clone());
         let site = Site::new(&broker.url())
             .connection("c", port, json!({"persistent": true}))
-            .device("m", "c", json!({"interface": "wrapper"}))
+            // A time-out on a busy machine would put the fill off for a minute.
+            .device("m", "c", json!({"interface": "wrapper", "timeout": "15s"}))
             .group("g", &["m"], json!([lp]), json!({}));
         Self { _broker: broker, live, site }
     }
