@@ -15,5 +15,6 @@ pub mod error;
 pub mod security;
 pub mod session;
 pub mod sim;
+pub mod storage;
 pub mod transport;
 pub mod wire;

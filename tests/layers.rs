@@ -10,7 +10,7 @@ const RANKS: &[&[&str]] = &[
     &["security", "cosem"],
     &["dissect"],
     &["session"],
-    &["transport"],
+    &["transport", "storage"],
     &["client"],
     &["sim", "demo_broker"],
     &["bridge"],

@@ -6,7 +6,6 @@ pub mod bounded;
 pub mod broker;
 pub mod config;
 pub mod control;
-pub mod durable_file;
 mod event_watch;
 pub mod health;
 pub mod http;

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use tracing::warn;
 
-use super::durable_file;
 use super::topics::Topic;
+use crate::storage;
 
 const FILE: &str = "retained";
 
@@ -88,8 +88,8 @@ fn replay(text: &str) -> BTreeSet<Topic> {
 
 fn compact(path: &Path, topics: &BTreeSet<Topic>) -> io::Result<File> {
     let text: String = topics.iter().flat_map(|topic| ["+", topic, "\n"]).collect();
-    durable_file::replace(path, text.as_bytes())?;
-    durable_file::private().append(true).open(path)
+    storage::replace(path, text.as_bytes())?;
+    storage::private().append(true).open(path)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as Queue, MutexGuard as Head};
 use tracing::warn;
 
-use super::durable_file;
 use crate::error::{Code, Layer, Report};
+use crate::storage;
 
 /// Numbers promised to this run by one write to disk. A restart leaves the rest of a block unused.
 const BLOCK: u64 = 10_000;
@@ -123,7 +123,7 @@ impl Inner {
     fn reserve(&mut self) {
         self.reserved = self.next.saturating_add(BLOCK);
         let Some(path) = &self.file else { return };
-        match durable_file::replace(path, format!("{}\n", self.reserved).as_bytes()) {
+        match storage::replace(path, format!("{}\n", self.reserved).as_bytes()) {
             Ok(()) => self.degraded = false,
             Err(error) => {
                 if !self.degraded {

@@ -1,11 +1,11 @@
 //! The state directory: made for the owner only, and held by one process at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Layer, Report};
+use crate::storage;
 
 /// The state directory, locked while this lives.
 #[derive(Debug)]
@@ -25,14 +25,9 @@ impl StateDir {
             Report::new(Code::StoreDamaged, Layer::Store, message)
                 .with_hint("set state_dir to a directory that the service's user may write")
         };
-        make_folder(path).map_err(unusable)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(unusable)?;
+        storage::make_folder(path).map_err(unusable)?;
+        let lock =
+            storage::private().create(true).truncate(false).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -48,14 +43,6 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Makes a folder for the owner only, with what it stands in, unless it is there.
-///
-/// # Errors
-/// Those of the file system.
-pub fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

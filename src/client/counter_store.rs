@@ -1,8 +1,8 @@
 //! Invocation counters that survive crashes: one small file a counter, reserved in blocks before use and never lowered.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::security::{CounterId, CounterStore, StoreError};
+use crate::storage;
 
 /// Counters in the folder `counters` of a state directory. Clones share them; another process must not use the folder.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl FileCounterStore {
     /// `Io`.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let folder = state_dir.join("counters");
-        make_private_folder(&folder).map_err(failed)?;
+        storage::make_folder(&folder).map_err(failed)?;
         Ok(Self(Arc::new(Mutex::new(Counters { folder, reserved: HashMap::new() }))))
     }
 
@@ -96,17 +97,7 @@ impl Counters {
 
     /// Replaces the file as a whole: after a crash it holds the old value or the new one.
     fn write(&self, id: &CounterId, limit: u32) -> Result<(), StoreError> {
-        let path = self.path(id);
-        let temporary = path.with_extension("new");
-        let replace = || -> io::Result<()> {
-            let mut file = private_file(&temporary)?;
-            file.write_all(format_line(id, limit).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            // The rename itself is durable only when the folder is.
-            File::open(&self.folder)?.sync_all()
-        };
-        replace().map_err(failed)
+        storage::replace(&self.path(id), format_line(id, limit).as_bytes()).map_err(failed)
     }
 
     fn path(&self, id: &CounterId) -> PathBuf {
@@ -140,30 +131,10 @@ fn failed(error: io::Error) -> StoreError {
     }
 }
 
-#[cfg(unix)]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::security::{Key, SystemTitle};
 
@@ -269,7 +240,6 @@ mod tests {
         assert_eq!(store.reserve(&id(1), 1, 1), Ok(1..2));
     }
 
-    #[cfg(unix)]
     #[test]
     fn files_are_for_the_owner_only() {
         use std::os::unix::fs::PermissionsExt;

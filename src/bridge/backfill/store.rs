@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::track::Track;
 use crate::bridge::config::Name;
-use crate::bridge::durable_file;
-use crate::bridge::state_dir::make_folder;
+use crate::storage;
 
 /// Of the files' form.
 const VERSION: u8 = 1;
@@ -54,8 +53,8 @@ impl TrackStore {
     pub fn save(&self, device: &Name, profile: &Name, track: &Track) {
         let path = self.path(device, profile);
         let write = || {
-            make_folder(&self.folder)?;
-            durable_file::replace(&path, &serde_json::to_vec(&Stored { v: VERSION, track })?)
+            storage::make_folder(&self.folder)?;
+            storage::replace(&path, &serde_json::to_vec(&Stored { v: VERSION, track })?)
         };
         if let Err(error) = write() {
             // At worst a gap is not seen, or filled twice.

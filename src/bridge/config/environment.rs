@@ -1,5 +1,6 @@
 //! What a configuration names outside itself: secrets, certificates, and who may read them.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path as FilePath;
 
 use super::document::mqtt;
@@ -103,13 +104,6 @@ fn certificates(config: &Config, at: &Path, problems: &mut Vec<Problem>) {
 }
 
 /// Whether others than the owner and the group can read a file.
-#[cfg(unix)]
 fn is_open(file: &FilePath) -> bool {
-    use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open(_: &FilePath) -> bool {
-    false
 }

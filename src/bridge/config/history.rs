@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::tree::Format;
-use crate::bridge::durable_file;
-use crate::bridge::state_dir::make_folder;
 use crate::bridge::time::rfc3339;
+use crate::storage;
 
 /// So many texts are kept.
 const KEPT: usize = 20;
@@ -126,8 +125,8 @@ impl History {
     /// The file system's; then nothing is added.
     pub fn add(&mut self, text: &str, format: Format, origin: Origin, sha256: String) -> io::Result<u64> {
         let revision = self.next_revision();
-        make_folder(&self.folder)?;
-        durable_file::replace(&self.path(revision), text.as_bytes())?;
+        storage::make_folder(&self.folder)?;
+        storage::replace(&self.path(revision), text.as_bytes())?;
         let entry = Revision {
             revision,
             ts: rfc3339(Timestamp::now()),
@@ -160,14 +159,14 @@ impl History {
 
     /// Replaces the text of a revision by one that says the same in other words.
     pub fn reword(&mut self, revision: u64, text: &str) {
-        if let Err(error) = durable_file::replace(&self.path(revision), text.as_bytes()) {
+        if let Err(error) = storage::replace(&self.path(revision), text.as_bytes()) {
             tracing::warn!(%error, "the history of configurations cannot be written");
         }
     }
 
     fn write_index(&self) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.index).map_err(io::Error::from)?;
-        durable_file::replace(&self.folder.join(INDEX), &text)
+        storage::replace(&self.folder.join(INDEX), &text)
     }
 
     fn path(&self, revision: u64) -> PathBuf {

@@ -11,11 +11,11 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::state_dir::make_folder;
 use super::super::topics::Topic;
 use super::cursor::{self, Cursor, Mark};
 use super::segment::{self, End, HEADER, Stored};
 use super::{Record, RecordId, Retain};
+use crate::storage;
 
 /// A file larger than any segment of ours can be is not read: a segment is full with the first record that reaches its
 /// size, and no message exceeds an MQTT packet of 1 MiB by much.
@@ -89,7 +89,7 @@ pub(super) struct Opened {
 impl Log {
     /// Opens the log in `folder`, which is made if need be, and finds what a former run has left there.
     pub(super) fn open(folder: &Path, segment_size: u64) -> io::Result<Opened> {
-        make_folder(folder)?;
+        storage::make_folder(folder)?;
         let (cursor, found) = Cursor::open(folder)?;
         let log = Self {
             folder: folder.to_owned(),

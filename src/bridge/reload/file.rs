@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::bridge::{bounded, durable_file};
+use crate::bridge::bounded;
+use crate::storage;
 
 /// A configuration file and what it looked like when it was last read or written.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl ConfigFile {
         // A link stays a link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let permissions = fs::metadata(&path).ok().map(|metadata| metadata.permissions());
-        match durable_file::replace(&path, text.as_bytes()) {
+        match storage::replace(&path, text.as_bytes()) {
             Ok(()) => {
                 if let Some(permissions) = permissions {
                     fs::set_permissions(&path, permissions)?;

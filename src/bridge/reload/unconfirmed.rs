@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::durable_file;
+use crate::storage;
 
 const FILE: &str = "unconfirmed.json";
 
@@ -46,7 +46,7 @@ impl Unconfirmed {
     /// Remembers it.
     pub(super) fn write(&self, state_dir: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec(self).map_err(io::Error::from)?;
-        durable_file::replace(&path(state_dir), &bytes)
+        storage::replace(&path(state_dir), &bytes)
     }
 
     /// Forgets it.

@@ -15,10 +15,10 @@ use self::view::View;
 use super::{CommandError, runtime};
 use crate::bridge::config::load_text;
 use crate::bridge::config::tree::Format;
-use crate::bridge::state_dir::make_folder;
 use crate::bridge::supervisor::Bridge;
 use crate::demo_broker;
 use crate::sim::{Framing, HdlcConfig, MeterConfig, Preset, SimulatedMeter};
+use crate::storage;
 
 /// The port that MQTT clients expect.
 const USUAL_PORT: u16 = 1883;
@@ -136,7 +136,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Result<Self, CommandError> {
         let path = std::env::temp_dir().join(format!("dlms2mqtt-demo-{}", std::process::id()));
-        make_folder(&path).map_err(anyhow::Error::from)?;
+        storage::make_folder(&path).map_err(anyhow::Error::from)?;
         Ok(Self(path))
     }
 }

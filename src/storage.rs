@@ -1,7 +1,8 @@
-//! Replacing a small file so that a power cut leaves the old text or the new, never a part.
+//! What is kept on disk: for the owner alone, and replaced so that a power cut leaves the old text or the new, never a part.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Writes `bytes` beside `path`, makes them durable, and renames them over it. Only the owner may read the file.
@@ -26,17 +27,22 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Options to write a file that only its owner may read.
 pub fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
+    options.write(true).mode(0o600);
     options
+}
+
+/// Makes a folder for the owner only, with what it stands in, unless it is there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -47,11 +53,7 @@ mod tests {
         replace(&path, b"short").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"short");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
