@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlms2mqtt::wire::data::Data;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use support::mosquitto::{Message, Mosquitto, Subscriber};
+use support::mosquitto::{Message, Mosquitto, PATIENCE, Subscriber};
 use support::peer_meter::PeerMeter;
 use support::scripted::{AARQ, Act, Asked, GET, Scripted, accepted, answer};
 use support::site::{Gateway, Site, topic};
@@ -121,6 +121,10 @@ fn is_selected(apdu: &[u8]) -> Option<Selection> {
     })
 }
 
+fn asks_for_rows(asked: &Asked) -> bool {
+    asked.apdu[0] == GET && asked.apdu[3..12] == [&PROFILE[..], &[2]].concat()
+}
+
 fn columns() -> Data {
     let column = |class, obis: [u8; 6]| {
         let obis = Data::OctetString(obis.to_vec());
@@ -156,7 +160,7 @@ fn text_of(quarter: i64) -> String {
 
 /// A gateway that reads the newest two rows each second.
 struct Yard {
-    _broker: Mosquitto,
+    broker: Mosquitto,
     live: Subscriber,
     site: Site,
 }
@@ -173,7 +177,7 @@ impl Yard {
             // A time-out on a busy machine would put the fill off for a minute.
             .device("m", "c", json!({"interface": "wrapper", "timeout": "15s"}))
             .group("g", &["m"], json!([lp]), json!({}));
-        Self { _broker: broker, live, site }
+        Self { broker, live, site }
     }
 
     /// Publishes what there is at first, and stops.
@@ -182,6 +186,19 @@ impl Yard {
         self.live.until("live rows", |seen| !quarters(seen, "live").is_empty()).await;
         gateway.stop().await;
         assert_eq!(gaps(&self.live.messages()), Vec::<Value>::new(), "the first rows ever leave no gap");
+    }
+
+    /// Waits until the position on disk is past this slice, counted from 0, of the first gap.
+    async fn reached(&self, slice: i64) {
+        let ms = (FIRST + (10 + 96 * (slice + 1)) * QUARTER) * 1000;
+        let file = self.site.path().join("state/profiles/m.lp");
+        let position = || serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok();
+        let has_reached = |it: Value| it["track"]["gaps"][0]["reached"]["local_ms"].as_i64() >= Some(ms);
+        let begun = Instant::now();
+        while !position().is_some_and(has_reached) {
+            assert!(begun.elapsed() < PATIENCE, "the position is not written: {:?}", position());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn filled(&self) -> (Vec<Message>, Value) {
@@ -253,6 +270,7 @@ async fn a_fill_goes_on_after_a_kill() {
     recorder.patience.store(2, Ordering::SeqCst);
     let mut gateway = yard.site.program("run").stderr(Stdio::null()).spawn().expect("the program starts");
     yard.live.until("two slices", |seen| batches(seen, "backfill").len() == 2).await;
+    yard.reached(1).await;
     // Without ceremony, while the third is waited for or was given up for now.
     gateway.kill().expect("it runs");
     gateway.wait().expect("it ends");
@@ -264,6 +282,34 @@ async fn a_fill_goes_on_after_a_kill() {
     let filled = quarters(&seen, "backfill");
     assert_eq!(filled.iter().copied().collect::<BTreeSet<_>>(), (11..=498).collect());
     assert!(filled.len() <= 488 + 96, "at most one slice comes twice: {}", filled.len());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn rows_that_the_broker_never_confirmed_are_read_again_after_a_kill() {
+    let (recorder, meter) = Recorder::new().start().await;
+    let mut yard = Yard::new(meter.port(), &json!({}));
+    yard.site.config["outbox"] = json!({"durability": "memory"});
+    yard.read_once().await;
+    let mut gateway = yard.site.program("run").stderr(Stdio::null()).spawn().expect("the program starts");
+    yard.live.until("live rows", |seen| batches(seen, "live").len() >= 3).await;
+    yard.broker.kill();
+    recorder.newest.store(500, Ordering::SeqCst);
+    let polls = || meter.asked().iter().filter(|asked| asks_for_rows(asked)).count();
+    // All is published as far as the links know, and waits for the broker.
+    let (before, begun) = (polls(), Instant::now());
+    while polls() < before + 10 {
+        assert!(begun.elapsed() < PATIENCE, "the meter is not polled");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    gateway.kill().expect("it runs");
+    gateway.wait().expect("it ends");
+    yard.broker.restart();
+    yard.live = yard.broker.subscribe("dlms/g/#");
+    let gateway = yard.site.start();
+    let (seen, filled) = yard.filled().await;
+    assert_eq!(span(&filled), (&json!(text_of(10)), &json!(text_of(499))));
+    assert_eq!(quarters(&seen, "backfill"), (11..=498).collect::<Vec<_>>());
     gateway.stop().await;
 }
 
@@ -335,7 +381,7 @@ async fn polls_go_on_while_a_gap_is_filled() {
     let asked: Vec<Option<Selection>> = meter
         .asked()
         .iter()
-        .filter(|asked| asked.apdu[0] == GET && asked.apdu[3..12] == [&PROFILE[..], &[2]].concat())
+        .filter(|asked| asks_for_rows(asked))
         .map(|asked| is_selected(&asked.apdu))
         .collect();
     let is_slice = |selection: &Option<Selection>| matches!(selection, Some(Selection::Range(..)));

@@ -76,6 +76,12 @@ impl Links {
         Self { running: Mutex::default(), situation: watch::Sender::new(situation), shared }
     }
 
+    /// How far profiles were published.
+    #[must_use]
+    pub const fn tracks(&self) -> &TrackStore {
+        &self.shared.tracks
+    }
+
     /// Starts the links of every enabled connection.
     pub fn start_all(&self) {
         let config = Arc::clone(&self.situation.borrow().config);

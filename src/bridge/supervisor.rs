@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::backfill::TrackStore;
+use super::backfill::{TrackStore, keeper};
 use super::broker::publisher_settings;
 use super::config::Config;
 use super::control::{ControlPlane, ControlSocket, serve_mqtt};
@@ -141,6 +141,7 @@ impl Bridge {
         helpers.spawn(serve_mqtt(plane, self.publisher.requests));
         helpers.spawn(guard(Arc::clone(&self.keeper)));
         helpers.spawn(store_watch::run(Arc::clone(hub)));
+        helpers.spawn(keeper::run(hub.links.tracks().clone(), hub.publisher.clone()));
         helpers.spawn(event_watch::run(Arc::clone(hub)));
         helpers.spawn(watch_file(Arc::clone(&self.keeper), self.reload));
         helpers.spawn(http::serve_as_configured(Arc::clone(hub)));
@@ -179,6 +180,8 @@ impl Bridge {
         }
         self.publishing.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.publisher.task).await;
+        // The outbox is closed: what was not sent is on the medium, if it ever will be.
+        keeper::settle(hub.links.tracks(), &hub.publisher).await;
         ended
     }
 }

@@ -98,15 +98,26 @@ impl LinkActor {
             let track = tracks.entry(profile.clone()).or_default();
             let before = track.clone();
             let opened = track.saw(seen);
-            if *track != before {
-                self.shared.tracks.save(&device.name, &profile, track);
-            }
+            let is_news = *track != before;
             if let Some(span) = opened {
                 let device = Arc::clone(device);
                 let reason = "the newest rows begin after the last one that was published";
                 let data = gap_data(&profile, &span, None, Some(reason));
                 self.say_gap("gap_opened", Severity::Warning, &device.name, None, &data).await;
             }
+            if is_news {
+                self.keep_track(index, &profile);
+            }
+        }
+    }
+
+    /// Keeps how far a profile was published, and told of, before this. Rows that a killed gateway had not made safe come
+    /// twice after it, and never not at all.
+    fn keep_track(&self, index: usize, profile: &Name) {
+        if let Some(Station { device, tracks, .. }) = self.stations.get(index)
+            && let Some(track) = tracks.get(profile)
+        {
+            self.shared.tracks.keep(&device.name, profile, track, self.outlet.publisher().tail());
         }
     }
 
@@ -222,22 +233,21 @@ impl LinkActor {
         self.outlet.rows(of, place.profile.as_str(), obis, &window.found, batches, Timestamp::now()).await;
     }
 
-    /// Keeps what was reached, and tells of a gap that is closed. Rows were published before: those of a slice after
-    /// which the gateway is killed come twice, and never not at all.
+    /// Keeps what was reached, after it told of a gap that is closed.
     async fn gap_closed(
         &self,
         place: &Place,
         closed: Option<Closed>,
         refused: Option<&Report>,
     ) -> Result<(), Failure> {
-        let Some(Station { device, tracks, .. }) = self.stations.get(place.station) else { return Ok(()) };
-        if let Some(track) = tracks.get(&place.profile) {
-            self.shared.tracks.save(&device.name, &place.profile, track);
+        let Some(Station { device, .. }) = self.stations.get(place.station) else { return Ok(()) };
+        if let Some(Closed { span, rows, reason }) = closed {
+            let severity = if reason.is_some() { Severity::Warning } else { Severity::Info };
+            let data = gap_data(&place.profile, &span, Some(rows), reason.as_deref());
+            self.say_gap("gap_filled", severity, &device.name, refused.map(|report| report.code), &data)
+                .await;
         }
-        let Some(Closed { span, rows, reason }) = closed else { return Ok(()) };
-        let severity = if reason.is_some() { Severity::Warning } else { Severity::Info };
-        let data = gap_data(&place.profile, &span, Some(rows), reason.as_deref());
-        self.say_gap("gap_filled", severity, &device.name, refused.map(|report| report.code), &data).await;
+        self.keep_track(place.station, &place.profile);
         Ok(())
     }
 

@@ -353,6 +353,10 @@ impl Outbox for DurableOutbox {
         self.queue.tail()
     }
 
+    fn safe(&self) -> RecordId {
+        self.syncer.safe(self.queue.head()).min(self.queue.tail())
+    }
+
     fn depth(&self, now: Instant) -> Depth {
         self.queue.depth(now)
     }

@@ -58,6 +58,10 @@ impl Outbox for MemoryOutbox {
         self.queue.tail()
     }
 
+    fn safe(&self) -> RecordId {
+        self.queue.head()
+    }
+
     fn depth(&self, now: Instant) -> Depth {
         self.queue.depth(now)
     }

@@ -228,6 +228,10 @@ pub trait Outbox: Send {
     /// The id that the next record will have: everything below it was appended before.
     fn tail(&self) -> RecordId;
 
+    /// Everything below this can be lost no more by the end of the process, however it ends: the broker has it, it is on
+    /// the medium, or it was given up by the limits. No higher than [`Outbox::tail`].
+    fn safe(&self) -> RecordId;
+
     /// What is waiting at `now`.
     fn depth(&self, now: Instant) -> Depth;
 

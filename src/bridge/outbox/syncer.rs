@@ -27,6 +27,8 @@ struct State {
     /// All below this will be on the medium when `files` are.
     requested: u64,
     durable: u64,
+    /// Records below this may be in a file that a barrier failed for.
+    doubtful: u64,
     is_busy: bool,
     is_closed: bool,
     fault: Option<io::ErrorKind>,
@@ -63,6 +65,12 @@ impl Syncer {
     /// Every record below this is on the medium, or was until the fault that [`Syncer::take_fault`] tells.
     pub(super) fn durable(&self) -> RecordId {
         RecordId(self.shared.lock().durable)
+    }
+
+    /// Every record below this is on the medium, or gone: those below `head` are.
+    pub(super) fn safe(&self, head: RecordId) -> RecordId {
+        let state = self.shared.lock();
+        if head.0 < state.doubtful { head } else { RecordId(head.0.max(state.durable)) }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -126,6 +134,7 @@ impl Shared {
             state.durable = upto;
             if let Err(error) = outcome {
                 state.fault = Some(error.kind());
+                state.doubtful = upto;
             }
             let wake = state.wake.clone();
             drop(state);

@@ -38,7 +38,7 @@ pub use self::settings::{
 };
 
 use self::lanes::Lanes;
-use super::outbox::{AppendError, Condition, Depth, Outbox, Record, Retain};
+use super::outbox::{AppendError, Condition, Depth, Outbox, Record, RecordId, Retain};
 use super::retained::RetainedTopics;
 use super::topics::Topic;
 use crate::error::{Code, Layer, Report};
@@ -292,6 +292,18 @@ impl PublisherHandle {
             store: outbox.condition(),
             counters: lanes.counters(),
         }
+    }
+
+    /// The id that the next telemetry will have: what was published before is below it.
+    #[must_use]
+    pub fn tail(&self) -> RecordId {
+        self.core.lanes().outbox().tail()
+    }
+
+    /// Telemetry below this survives the end of the process, however it ends; see [`Outbox::safe`].
+    #[must_use]
+    pub fn safe(&self) -> RecordId {
+        self.core.lanes().outbox().safe()
     }
 
     /// The connection, now and whenever it changes.
