@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use support::mosquitto::{Message, Mosquitto, PATIENCE, Subscriber};
 use support::peer_meter::PeerMeter;
-use support::proxy::Proxy;
+use support::proxy::{Answers, Proxy};
 use support::scripted::{AARQ, Act, Asked, ENERGY, RLRQ, Scripted, answer, asks_for_energy, well_behaved};
 use support::site::{Gateway, Site, topic};
 
@@ -137,6 +137,78 @@ async fn over_hdlc_the_link_is_disconnected() {
         gateway.stop().await;
         assert_eq!(proxy.sent().iter().map(|sent| disconnects(sent)).collect::<Vec<_>>(), [1]);
     }
+}
+
+/// Receive-ready frames with the poll bit from client 16 to server 1, whatever their sequence number.
+fn receive_ready(sent: &[u8]) -> usize {
+    let is_one = |octets: &&[u8]| octets[..2] == [0x03, 0x21] && octets[2] & 0x1F == 0x11;
+    sent.windows(3).filter(is_one).count()
+}
+
+/// Asks for the energy over MQTT, and waits for it.
+async fn read_now(broker: &Mosquitto, live: &Subscriber, transaction: &str) {
+    let objects = json!([{"obis": "1.0.1.8.0.255"}]);
+    let request = json!({"transaction": transaction, "device": "m", "objects": objects}).to_string();
+    broker.publish(&topic("bridge/request/read"), request.as_bytes(), &[]);
+    let answer = |seen: &[Message]| {
+        let answers = seen.iter().filter(|message| message.topic == topic("bridge/response/read"));
+        answers.map(Message::json).find(|answer| answer["transaction"] == transaction)
+    };
+    let seen = live.until("the reading", |seen| answer(seen).is_some()).await;
+    let answer = answer(&seen).unwrap();
+    assert_eq!(answer["data"]["values"][0]["quality"], "good", "{answer}");
+}
+
+#[tokio::test]
+async fn a_held_association_is_kept_alive_over_hdlc_and_one_that_is_silent_is_opened_anew() {
+    let Some(meter) = PeerMeter::start(&["--interface", "hdlc"], 4) else { return };
+    let proxy = Proxy::to(meter.port()).await;
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let asked = |connection: usize, count: usize| {
+        let proxy = &proxy;
+        async move {
+            let deadline = tokio::time::Instant::now() + PATIENCE;
+            while proxy.sent().get(connection).is_none_or(|sent| receive_ready(sent) < count) {
+                assert!(tokio::time::Instant::now() < deadline, "{:02x?}", proxy.sent());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    let gateway = start(
+        &broker,
+        proxy.port(),
+        json!({"persistent": true, "hold": true}),
+        json!({"interface": "hdlc", "timeout": "2s", "retries": 0, "hdlc": {"keep_alive": "1s"}}),
+        interval_with_distant_tick(3_600),
+    );
+    ok_cycles(&live, "m", 1).await;
+    asked(0, 3).await;
+    read_now(&broker, &live, "first").await;
+    assert_eq!(proxy.connections(), 1, "the association has held");
+
+    // A meter that no longer answers is found out while nobody waits for it.
+    proxy.answers(Answers::Hold);
+    let silent = receive_ready(&proxy.sent()[0]);
+    asked(0, silent + 1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    proxy.answers(Answers::Pass);
+    read_now(&broker, &live, "second").await;
+    assert_eq!(proxy.connections(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_association_that_is_not_held_is_not_kept_alive() {
+    let Some(meter) = PeerMeter::start(&["--interface", "hdlc"], 1) else { return };
+    let proxy = Proxy::to(meter.port()).await;
+    let broker = Mosquitto::start();
+    let live = broker.subscribe("dlms/g/#");
+    let device = json!({"interface": "hdlc", "timeout": "2s", "hdlc": {"keep_alive": "1s"}});
+    let gateway = start(&broker, proxy.port(), json!({"persistent": true}), device, json!({"interval": 4}));
+    ok_cycles(&live, "m", 2).await;
+    assert_eq!(proxy.sent().iter().map(|sent| receive_ready(sent)).sum::<usize>(), 0);
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -294,6 +294,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> MeterClient<'a, S> {
         }
     }
 
+    /// When the meter was heard last.
+    #[must_use]
+    pub fn heard_at(&self) -> Instant {
+        Instant::from_std(self.driver.heard_at())
+    }
+
+    /// Asks the meter whether it is still there (HDLC: RR; the wrapper has no such question), while [`Self::idle`] waits
+    /// for what it says.
+    pub fn keep_alive(&mut self) {
+        self.session.keep_alive(Instant::now().into_std());
+    }
+
     /// Takes in what has arrived before it could be taken for the answer to the next request.
     async fn hear_out(&mut self) -> Result<(), ClientError> {
         // What has arrived is known to the runtime once it has had its turn.

@@ -40,6 +40,7 @@ pub struct Driver<S> {
     sent: usize,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
+    heard_at: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -57,7 +58,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             sent: 0,
             timer: Box::pin(sleep_until(TokioInstant::now())),
             armed: None,
+            heard_at: now(),
         }
+    }
+
+    /// When something came last; before that, when the driver was made.
+    pub const fn heard_at(&self) -> Instant {
+        self.heard_at
     }
 
     /// The stream, to be readied for a session: what the last one left unsent is dropped.
@@ -144,7 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if bytes.is_empty() {
                     return Poll::Ready(Err(TransportError::Closed));
                 }
-                session.handle_input(now(), bytes);
+                self.heard_at = now();
+                session.handle_input(self.heard_at, bytes);
                 continue;
             }
             match session.poll_timeout() {

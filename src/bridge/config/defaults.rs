@@ -76,6 +76,8 @@ pub(super) const INFO_FIELD: i64 = 128;
 pub(super) const WINDOW: i64 = 1;
 /// The standard's 25 ms are too short behind modems and USB adapters.
 pub(super) const INTER_OCTET_TIMEOUT: Duration = Duration::from_millis(500);
+/// A quarter of the inactivity time-out that meters have as a rule (class 23, 120 s).
+pub(super) const HDLC_KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(super) const MODE_E_BAUD: i64 = 9600;
 pub(super) const CLOCK_DRIFT_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const DEVIATION: Deviation = Deviation::Standard;

@@ -127,6 +127,17 @@ pub struct Device {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Device {
+    /// Silence after which its association, if that is held, is kept alive. The wrapper has no question for that.
+    #[must_use]
+    pub fn keep_alive(&self) -> Option<Duration> {
+        match (self.hold, self.interface) {
+            (Hold::Hold, Interface::Hdlc | Interface::HdlcModeE) => self.hdlc.keep_alive,
+            (Hold::Release, _) | (_, Interface::Wrapper) => None,
+        }
+    }
+}
+
 /// How objects are named to a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Referencing {
@@ -182,6 +193,8 @@ pub struct Hdlc {
     pub window_rx: u8,
     /// Pause inside a frame that ends it.
     pub inter_octet_timeout: Duration,
+    /// Silence after which the link of a held association is asked whether it lives.
+    pub keep_alive: Option<Duration>,
 }
 
 /// Sign-on of mode E.

@@ -194,6 +194,7 @@ impl LinkActor {
 
     /// Hears what the meter says unasked while nothing is due; returns when the port is gone, or back.
     async fn listen(&mut self) {
+        let mut asked = None;
         loop {
             let Some(port) = &mut self.port else { return self.port_returned().await };
             let Some(index) = self.current else {
@@ -201,11 +202,22 @@ impl LinkActor {
                 tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");
                 return self.close_port().await;
             };
-            let Some(Station { meter: Ok(meter), .. }) = self.stations.get_mut(index) else {
+            let Some(Station { meter: Ok(meter), device, .. }) = self.stations.get_mut(index) else {
                 return std::future::pending().await;
             };
             let (mut client, _) = meter.client(port);
-            match client.idle().await {
+            let silence = device.keep_alive();
+            let since = asked.max(Some(client.heard_at()));
+            let ask = silence.zip(since).map(|(silence, since)| since + silence);
+            let heard = tokio::select! {
+                heard = client.idle() => heard,
+                () = sleep_until(ask) => {
+                    client.keep_alive();
+                    asked = Some(TokioInstant::now());
+                    continue;
+                }
+            };
+            match heard {
                 Ok(apdu) => self.hand_on(index, vec![apdu]).await,
                 Err(error) => {
                     tracing::debug!(connection = %self.connection.name, %error, "the idle link ended");

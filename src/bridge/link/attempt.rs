@@ -227,7 +227,7 @@ impl LinkActor {
     pub(super) async fn after_visit(&mut self, index: usize) {
         let now = wall_now();
         let Some(station) = self.stations.get(index) else { return };
-        let holds = self.connection.hold == Hold::Hold || station.device.hold == Hold::Hold;
+        let holds = station.device.hold == Hold::Hold;
         let next = self.schedule.next_visit(index);
         let is_far = next.is_none_or(|next| next - now > RELEASE_AFTER_MS);
         let per_cycle =

@@ -297,6 +297,9 @@ pub struct Hdlc {
     /// Pause inside a frame that ends it. Default: 500ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inter_octet_timeout: Option<Period>,
+    /// Silence after which the link of an association that is held (`hold`) is asked whether it lives (RR), or off. Default: 30s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<Switchable<Period>>,
 }
 
 /// Sign-on of IEC 62056-21 mode E.

@@ -18,7 +18,7 @@ pub struct Connection {
     pub enabled: bool,
     /// What kind of line it is, and where.
     pub link: Link,
-    /// Whether associations stay open between visits.
+    /// Whether associations stay open between visits, of devices that do not say it themselves.
     pub hold: Hold,
     /// Pause between receiving and sending.
     pub turnaround: Duration,

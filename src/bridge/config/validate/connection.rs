@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mqtt::is_host;
-use super::{Made, flag, one_of, period, plain_text, required, timed, within};
+use super::{Made, flag, one_of, period, plain_text, required, timed, timed_unless_off, within};
 use crate::bridge::config::defaults;
 use crate::bridge::config::document::Document;
 use crate::bridge::config::document::connection::{self as written, FlowControl, Kind, Parity, ParityMode};
-use crate::bridge::config::forms::Switchable;
 use crate::bridge::config::model::{
     Connection, Hold, Level, Link, Listen, OwnBytes, Persistence, Rs485, Serial, Tcp, Udp,
 };
@@ -71,13 +70,6 @@ fn connection(written: &written::Connection, at: &Path, findings: &mut Findings)
     })
 }
 
-pub(super) fn hold(written: Option<Flag>) -> Hold {
-    match written {
-        Some(Flag(true)) => Hold::Hold,
-        Some(Flag(false)) | None => Hold::Release,
-    }
-}
-
 /// Keys of other kinds of line are mistakes: a serial port with a host, a TCP endpoint with a baud rate.
 fn foreign_keys(written: &written::Connection, kind: Kind, at: &Path, findings: &mut Findings) {
     use Kind::{Listen, Serial, Tcp, Udp};
@@ -105,6 +97,13 @@ fn foreign_keys(written: &written::Connection, kind: Kind, at: &Path, findings: 
             let problem = Problem::error(at.key(*key), format!("has no meaning for type {kind}"));
             findings.push(problem.with_hint(format!("it belongs to type {kinds}")));
         }
+    }
+}
+
+pub(super) fn hold(written: Option<Flag>) -> Hold {
+    match written {
+        Some(Flag(true)) => Hold::Hold,
+        Some(Flag(false)) | None => Hold::Release,
     }
 }
 
@@ -186,13 +185,9 @@ fn port(written: &written::Connection, at: &Path, findings: &mut Findings) -> u1
 }
 
 fn keep_alive(written: &written::Connection, at: &Path, findings: &mut Findings) -> Option<Duration> {
-    let interval = match &written.keep_alive {
-        Some(Switchable::Off) => return None,
-        Some(Switchable::On(period)) => Some(*period),
-        None => None,
-    };
     let range = Duration::from_secs(1)..=Duration::from_secs(32_767);
-    Some(timed(interval, defaults::TCP_KEEP_ALIVE, range, &at.key("keep_alive"), findings))
+    let at = at.key("keep_alive");
+    timed_unless_off(written.keep_alive.as_ref(), defaults::TCP_KEEP_ALIVE, range, &at, findings)
 }
 
 fn serial(written: &written::Connection, at: &Path, findings: &mut Findings) -> Option<Serial> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::connection::hold;
-use super::{Made, Surroundings, flag, missing, one_of, plain_text, required, timed, within};
+use super::{
+    Made, Surroundings, flag, missing, one_of, plain_text, required, timed, timed_unless_off, within,
+};
 use crate::bridge::config::address::{
     HIGHEST_ADDRESS, Physical, ServerAddress, ServerAddressType, title_of_gateway,
 };
@@ -13,7 +15,6 @@ use crate::bridge::config::document::Document;
 use crate::bridge::config::document::device::{
     self as written, AccessSecurity, Interface, InvocationCounter, TransportSecurity,
 };
-use crate::bridge::config::forms::Switchable;
 use crate::bridge::config::model::{
     Connection, Device, Hdlc, Hold, Identity, Link, ModeE, Referencing, Security,
 };
@@ -135,13 +136,9 @@ fn device(
 
 /// 0 is off too: a limit of nothing would be crossed by every reading.
 fn clock_drift_limit(written: &written::Device, at: &Path, findings: &mut Findings) -> Option<Duration> {
-    let limit = match &written.clock_drift_limit {
-        Some(Switchable::Off) => return None,
-        Some(Switchable::On(period)) => Some(*period),
-        None => None,
-    };
     let range = Duration::ZERO..=Duration::from_secs(86_400);
-    Some(timed(limit, defaults::CLOCK_DRIFT_LIMIT, range, at, findings)).filter(|limit| !limit.is_zero())
+    let limit = written.clock_drift_limit.as_ref();
+    timed_unless_off(limit, defaults::CLOCK_DRIFT_LIMIT, range, at, findings).filter(|limit| !limit.is_zero())
 }
 
 fn server_address(
@@ -370,6 +367,13 @@ fn hdlc(written: &written::Device, interface: Interface, at: &Path, findings: &m
             defaults::INTER_OCTET_TIMEOUT,
             Duration::from_millis(20)..=Duration::from_secs(60),
             &at.key("inter_octet_timeout"),
+            findings,
+        ),
+        keep_alive: timed_unless_off(
+            written.keep_alive.as_ref(),
+            defaults::HDLC_KEEP_ALIVE,
+            Duration::from_secs(1)..=Duration::from_secs(3600),
+            &at.key("keep_alive"),
             findings,
         ),
     }

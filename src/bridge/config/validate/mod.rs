@@ -178,6 +178,21 @@ fn timed(
     value
 }
 
+/// The same; `None` where it is switched off.
+fn timed_unless_off(
+    value: Option<&Switchable<Period>>,
+    default: Duration,
+    range: RangeInclusive<Duration>,
+    at: &Path,
+    findings: &mut Findings,
+) -> Option<Duration> {
+    match value {
+        Some(Switchable::Off) => None,
+        Some(Switchable::On(period)) => Some(timed(Some(*period), default, range, at, findings)),
+        None => Some(default),
+    }
+}
+
 fn period(value: Option<Period>, default: Duration) -> Duration {
     value.map_or(default, |Period(duration)| duration)
 }
