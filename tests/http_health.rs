@@ -270,10 +270,20 @@ fn strange_clients_get_an_answer_or_the_door() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431") || answer.starts_with(b"HTTP/1.0 431"));
-    // Connections that say nothing lose their seats, so that others get one.
+    // Who says nothing, and who asks for much and reads nothing, makes room for who comes after.
     let silent: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(("127.0.0.1", http)).unwrap()).collect();
     assert_eq!(get(http, "/healthz").unwrap().0, 200);
-    drop(silent);
+    let deaf: Vec<TcpStream> = (0..40).map(|_| deaf(http)).collect();
+    assert_eq!(get(http, "/healthz").unwrap().0, 200);
+    drop((silent, deaf));
+}
+
+/// A client that sends requests until no more are taken, and takes no answer.
+fn deaf(port: u16) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n").is_ok() {}
+    stream
 }
 
 #[test]
@@ -312,4 +322,27 @@ fn the_health_check_asks_the_control_socket_first() {
         let all = [checked.stdout, checked.stderr].concat();
         assert!(String::from_utf8(all).unwrap().contains(said), "{answer}");
     }
+}
+
+#[test]
+fn the_health_check_waits_for_no_socket_that_never_comes_to_an_end() {
+    let mut site = site(1, 1, free_port());
+    site.config.as_object_mut().unwrap().remove("http");
+    fs::create_dir(site.path().join("state")).unwrap();
+    let socket = UnixListener::bind(site.path().join("state/control.sock")).unwrap();
+    let trickle = thread::spawn(move || {
+        let (mut stream, _) = socket.accept().unwrap();
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if stream.write_all(b" ").is_err() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        false
+    });
+    let checked = site.program("healthcheck").output().unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(String::from_utf8(checked.stderr).unwrap().contains("no bridge answers"));
+    assert!(trickle.join().unwrap(), "it waited for the end");
 }

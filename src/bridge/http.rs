@@ -3,6 +3,7 @@
 //! `/healthz` says that the process lives, and never asks for the broker: probes that restart what is not healthy would
 //! restart a fleet at each outage of it. `/readyz` says whether the broker has accepted us.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::hub::{Current, Hub};
 use super::publisher::MqttState;
 
-/// Connections at a time. A scraper and some probes need no more.
+/// Connections at a time. A scraper and some probes need no more; one more ends the oldest, so that who holds all of
+/// them cannot have a probe miss its answer and the process restarted.
 const MOST_CONNECTIONS: usize = 16;
 
 /// Time for the head of a request.
@@ -43,7 +45,7 @@ pub async fn serve_as_configured(hub: Arc<Hub>) {
     loop {
         let wanted = address_of(&changes.borrow_and_update());
         tokio::select! {
-            () = serve(wanted, &hub) => return,
+            never = serve(wanted, &hub) => match never {},
             changed = changes.wait_for(|current| address_of(current) != wanted) => {
                 if changed.is_err() {
                     return;
@@ -57,20 +59,20 @@ fn address_of(current: &Current) -> Option<SocketAddr> {
     current.config.http.as_ref().map(|http| http.listen)
 }
 
-async fn serve(address: Option<SocketAddr>, hub: &Arc<Hub>) {
+async fn serve(address: Option<SocketAddr>, hub: &Arc<Hub>) -> Infallible {
     let Some(address) = address else { return std::future::pending().await };
     let listener = listen(address).await;
     tracing::info!(%address, "health and metrics over HTTP");
-    let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = VecDeque::new();
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let hub = Arc::clone(hub);
-                tokio::spawn(async move {
-                    let _ = tokio::time::timeout(CONNECTION_TIME, answer_all(stream, hub)).await;
-                    drop(seat);
-                });
+                connections.retain(|connection: &AbortOnDropHandle<_>| !connection.is_finished());
+                if connections.len() >= MOST_CONNECTIONS {
+                    connections.pop_front();
+                }
+                let answering = tokio::time::timeout(CONNECTION_TIME, answer_all(stream, Arc::clone(hub)));
+                connections.push_back(AbortOnDropHandle::new(tokio::spawn(answering)));
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "HTTP connections cannot be accepted");

@@ -1,40 +1,48 @@
 //! `dlms2mqtt healthcheck`: whether the running bridge has its broker, for containers and scripts.
 
-use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
-use super::{CommandError, ConfigArgs};
+use super::{CommandError, ConfigArgs, runtime};
+use crate::bridge::config::Config;
+use crate::bridge::control::socket_path;
 use crate::error::{Code, Layer, Report};
 
-/// Less than the time that container engines give a check.
-const TIME: Duration = Duration::from_secs(3);
+/// For a whole answer. Two of them are less than the time that container engines give a check.
+const TIME: Duration = Duration::from_secs(2);
 
 /// Health names every connection.
 const LONGEST_ANSWER: u64 = 4 << 20;
 
-/// In the state directory.
-const SOCKET: &str = "control.sock";
-
 /// Asks over the control socket, and where that is silent over HTTP.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CommandError> {
     let config = args.load()?;
-    if let Some(answer) = ask_socket(&config.state_dir.join(SOCKET)) {
+    runtime()?.block_on(ask(&config))
+}
+
+async fn ask(config: &Config) -> Result<(), CommandError> {
+    let socket = socket_path(&config.state_dir);
+    let over_socket = timeout(TIME, ask_socket(&socket)).await;
+    if let Ok(Some(answer)) = over_socket {
         return verdict(&answer);
     }
     let Some(http) = &config.http else {
-        let message =
-            format!("no bridge answers at {}/{SOCKET}, and http is off", config.state_dir.display());
+        let message = format!("no bridge answers at {}, and http is off", socket.display());
         return Err(Report::new(Code::LinkDown, Layer::Control, message)
             .with_hint("check that it runs with this configuration, and as this user")
             .into());
     };
     let address = reachable(http.listen);
-    let answer = ask_http(address).map_err(|error| {
+    let answer =
+        timeout(TIME, ask_http(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let answer = answer.map_err(|error| {
         let message = format!("the bridge does not answer at {address}: {error}");
         Report::new(Code::TcpRefused, Layer::Tcp, message)
             .with_hint("check that it runs with this configuration")
@@ -58,13 +66,11 @@ struct Answer {
 }
 
 /// `None` where nobody listens, or who listens does not say.
-fn ask_socket(path: &Path) -> Option<Answer> {
-    let mut stream = UnixStream::connect(path).ok()?;
-    stream.set_read_timeout(Some(TIME)).ok()?;
-    stream.set_write_timeout(Some(TIME)).ok()?;
-    stream.write_all(b"{\"verb\":\"health_check\"}\n").ok()?;
+async fn ask_socket(path: &Path) -> Option<Answer> {
+    let mut stream = UnixStream::connect(path).await.ok()?;
+    stream.write_all(b"{\"verb\":\"health_check\"}\n").await.ok()?;
     let mut line = String::new();
-    BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut line).ok()?;
+    BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut line).await.ok()?;
     let answer: Value = serde_json::from_str(&line).ok()?;
     let mqtt = answer.pointer("/data/mqtt")?;
     let is_ready = mqtt.get("connected")?.as_bool()?;
@@ -73,13 +79,11 @@ fn ask_socket(path: &Path) -> Option<Answer> {
 }
 
 /// HTTP/1.0, so that the answer ends with the connection.
-fn ask_http(address: SocketAddr) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, TIME)?;
-    stream.set_read_timeout(Some(TIME))?;
-    stream.set_write_timeout(Some(TIME))?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+async fn ask_http(address: SocketAddr) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
     let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
+    stream.take(LONGEST_ANSWER).read_to_string(&mut answer).await?;
     let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).unwrap_or_default();
     if !head.starts_with("HTTP/") || status.len() != 3 {
