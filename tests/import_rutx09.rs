@@ -134,6 +134,19 @@ fn secrets_leave_for_files() {
 }
 
 #[test]
+fn a_password_that_would_be_read_back_otherwise_is_kept_as_digits() {
+    for (password, content) in
+        [("p ", "p "), ("p\r", "hex:700D"), ("p\n", "hex:700A"), ("hex:1", "hex:6865783A31")]
+    {
+        let text = ROUTER.replace("'Pa ss'\\''1'", &format!("'{password}'"));
+        assert_ne!(text, ROUTER);
+        let imported = import(&text);
+        let kept = imported.secrets.iter().find(|secret| secret.path.ends_with("Skaitiklis-Nr-2.password"));
+        assert_eq!(kept.unwrap().content.as_str(), content, "{password:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_taken_over_is_said_and_switched_off() {
     for (connection, device, said) in [
         (" option port '70000'", "", "`port` is 70000, and must be 1 to 65535 here"),

@@ -133,8 +133,8 @@ impl Importer {
     ) -> Secret {
         let file = self.file(name, "password");
         match password {
-            // Read back, `hex:` would mean something else.
-            Some(text) if text.starts_with("hex:") || text.contains('\n') => {
+            // Read back, `hex:` would mean something else, and the end of a line would be cut off.
+            Some(text) if text.starts_with("hex:") || text.contains(['\n', '\r']) => {
                 let digits: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
                 self.keep(&file, Zeroizing::new(format!("hex:{digits}")));
             }
