@@ -14,16 +14,42 @@ pub const LONGEST: usize = 16 << 20;
 /// # Errors
 /// Those of the file; `FileTooLarge` beyond [`LONGEST`], `InvalidData` where it is no UTF-8.
 pub fn text(path: &Path) -> io::Result<String> {
-    let bytes = std::mem::take(&mut *file(path)?);
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+    utf8(stream(&mut File::open(path)?)?)
 }
 
-/// Reads a file that may be secret.
+/// Reads a text of a [`regular`] file.
 ///
 /// # Errors
-/// As [`text`], of any bytes.
-pub fn file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    stream(&mut File::open(path)?).map(Zeroizing::new)
+/// As [`text`]; `InvalidInput` where it is no regular file.
+pub fn regular_text(path: &Path) -> io::Result<String> {
+    utf8(stream(&mut regular(path)?)?)
+}
+
+/// Reads a [`regular`] file that may be secret.
+///
+/// # Errors
+/// As [`regular_text`], of any bytes.
+pub fn regular_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    stream(&mut regular(path)?).map(Zeroizing::new)
+}
+
+/// Opens a file that is read while the bridge runs, which nothing in its place may hold up: to open a named pipe is to
+/// wait for whoever writes to it.
+///
+/// # Errors
+/// Those of the file; `InvalidInput` where it is no regular one.
+pub fn regular(path: &Path) -> io::Result<File> {
+    let found = std::fs::metadata(path)?;
+    // To read a folder fails by itself, and says why.
+    if found.is_file() || found.is_dir() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 /// Reads a stream to its end.
@@ -60,6 +86,6 @@ mod tests {
         let path = folder.path().join("latin");
         std::fs::write(&path, [0x5A, 0xE4]).unwrap();
         assert_eq!(text(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(file(&path).unwrap().as_slice(), [0x5A, 0xE4]);
+        assert_eq!(regular_file(&path).unwrap().as_slice(), [0x5A, 0xE4]);
     }
 }

@@ -8,6 +8,7 @@ use super::model::Config;
 use super::path::Path;
 use super::problem::Problem;
 use super::secret::{Secret, SecretError};
+use crate::bridge::bounded;
 
 /// Looks at every secret and file that a configuration names, and at the configuration's own file if it has one.
 ///
@@ -93,7 +94,7 @@ fn certificates(config: &Config, at: &Path, problems: &mut Vec<Problem>) {
     ];
     for (key, file) in files {
         let Some(file) = file else { continue };
-        if let Err(error) = std::fs::File::open(file) {
+        if let Err(error) = bounded::regular(file) {
             let message = format!("{}: {error}", file.display());
             problems.push(Problem::warning(at.key(key), message).with_hint("check the path"));
         } else if key == "key_file" && is_open(file) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::scalar::inline_schema;
+use crate::bridge::bounded;
 use crate::error::{Code, Layer, Report};
 
 /// Longest secret that is read from a file, in bytes: no password or key is longer.
@@ -152,7 +153,7 @@ fn file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
 
     let failed = |error: io::Error| SecretError::File { path: path.to_owned(), kind: error.kind() };
     let mut bytes = Zeroizing::new(Vec::new());
-    std::fs::File::open(path)
+    bounded::regular(path)
         .and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes))
         .map_err(failed)?;
     if bytes.len() as u64 > LONGEST_FILE {

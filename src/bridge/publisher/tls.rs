@@ -82,7 +82,7 @@ fn authorities_of_the_system() -> Result<RootCertStore, Report> {
 
 /// At least one certificate of a PEM file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = bounded::file(path).map_err(|error| error.to_string())?;
+    let text = bounded::regular_file(path).map_err(|error| error.to_string())?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match found.map_err(|error| reason(&error)) {
         Ok(found) if found.is_empty() => Err("no certificate in PEM form in it".to_owned()),
@@ -91,7 +91,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let text = bounded::file(path).map_err(|error| error.to_string())?;
+    let text = bounded::regular_file(path).map_err(|error| error.to_string())?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         if text.windows(ENCRYPTED.len()).any(|bytes| bytes == ENCRYPTED) {
             return "the key is encrypted: decrypt it (openssl pkey), and protect the file by its mode"

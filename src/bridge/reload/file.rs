@@ -57,7 +57,7 @@ impl ConfigFile {
     /// Reads it; what it looks like now counts as known.
     pub(super) fn read(&mut self) -> io::Result<String> {
         let look = self.look();
-        let text = bounded::text(&self.path)?;
+        let text = bounded::regular_text(&self.path)?;
         (self.seen, self.settling) = (look, None);
         Ok(text)
     }
@@ -125,6 +125,20 @@ mod tests {
         assert!(!file.has_changed());
         fs::remove_file(&path).unwrap();
         assert!(!file.has_settled_change() && !file.has_changed(), "gone is not changed");
+    }
+
+    #[test]
+    fn a_named_pipe_in_its_place_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        fs::write(&path, "one").unwrap();
+        let mut file = ConfigFile::new(&path);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (done, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(file.read().unwrap_err().kind()));
+        let patience = std::time::Duration::from_secs(30);
+        assert_eq!(waits.recv_timeout(patience), Ok(io::ErrorKind::InvalidInput));
     }
 
     #[test]
