@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -345,4 +345,14 @@ fn the_health_check_waits_for_no_socket_that_never_comes_to_an_end() {
     assert_eq!(checked.status.code(), Some(1));
     assert!(String::from_utf8(checked.stderr).unwrap().contains("no bridge answers"));
     assert!(trickle.join().unwrap(), "it waited for the end");
+}
+
+#[test]
+fn the_health_check_tells_a_bridge_that_hangs_from_one_that_is_not_there() {
+    let port = free_port();
+    let site = site(1, 1, port);
+    let checked = || String::from_utf8(site.program("healthcheck").output().unwrap().stderr).unwrap();
+    assert!(checked().contains("TCP_REFUSED"));
+    let _never_answers = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert!(checked().contains("TCP_TIMEOUT"));
 }

@@ -44,8 +44,11 @@ async fn ask(config: &Config) -> Result<(), CommandError> {
         timeout(TIME, ask_http(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let answer = answer.map_err(|error| {
         let message = format!("the bridge does not answer at {address}: {error}");
-        Report::new(Code::TcpRefused, Layer::Tcp, message)
-            .with_hint("check that it runs with this configuration")
+        let code = match error.kind() {
+            io::ErrorKind::TimedOut => Code::TcpTimeout,
+            _ => Code::TcpRefused,
+        };
+        Report::new(code, Layer::Tcp, message).with_hint("check that it runs with this configuration")
     })?;
     verdict(&answer)
 }

@@ -49,7 +49,8 @@ impl Fault {
 
     fn unreadable(message: &str) -> Self {
         let report = Report::new(Code::TcpClosed, Layer::Mqtt, message).with_hint(
-            "check that mqtt.url names the broker's MQTT port, the scheme (mqtt, mqtts, ws, wss) and, of ws and wss, the path",
+            "check that mqtt.url names the broker's MQTT port, the scheme (mqtt, mqtts, ws, wss) and, \
+             of ws and wss, the path",
         );
         Self { kind: FaultKind::Unreadable, report }
     }
@@ -76,7 +77,8 @@ impl Fault {
     }
 }
 
-const CLOSED: &str = "see the broker's log; check that scheme and port of mqtt.url fit; over TLS it may want a client certificate";
+const CLOSED: &str = "see the broker's log; check that scheme and port of mqtt.url fit; \
+     over TLS it may want a client certificate";
 
 impl From<v5::ConnectionError> for Fault {
     fn from(error: v5::ConnectionError) -> Self {
