@@ -67,7 +67,7 @@ async fn intrude(port: u16, counter: u32) {
 struct Yard {
     _broker: Mosquitto,
     live: Subscriber,
-    _site: Site,
+    site: Site,
     gateway: Gateway,
 }
 
@@ -88,7 +88,7 @@ impl Yard {
         ]);
         let site = site.group("g", &["meter"], values, json!({}));
         let gateway = site.start();
-        Self { _broker: broker, live, _site: site, gateway }
+        Self { _broker: broker, live, site, gateway }
     }
 
     /// Waits until so many cycles with this outcome were published.
@@ -155,6 +155,51 @@ async fn a_counter_that_the_refusal_names_is_used_in_the_same_visit() {
 async fn a_counter_that_the_refusal_keeps_silent_about_is_read_through_the_public_client() {
     // service-unknown, invocation-counter-error, and no counter behind it.
     is_raised_within_the_visit(|_| vec![0xD8, 0x02, 0x06], "public client").await;
+}
+
+#[tokio::test]
+async fn a_counter_that_would_use_up_ours_is_not_believed_of_a_refusal() {
+    // A forged refusal. The meter itself is asked.
+    is_raised_within_the_visit(
+        |_| [&[0xD8, 0x02, 0x06][..], &(u32::MAX - 1).to_be_bytes()].concat(),
+        "public client",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_counter_that_would_use_up_ours_is_not_believed_of_a_reading_either() {
+    const GET: u8 = 0xC0;
+    let Some(peer) = CIPHERED.start(1) else { return };
+    let forges = Arc::new(AtomicBool::new(false));
+    let is_forging = Arc::clone(&forges);
+    let meter = relay(peer.port(), move |asked, apdu| {
+        let mad = 0xFFFF_0000_u32.to_be_bytes();
+        Some(match asked.apdu[0] {
+            _ if !is_forging.load(Ordering::SeqCst) => apdu,
+            GLO_GET => [&[0xD8, 0x02, 0x06][..], &mad].concat(),
+            GET if asked.client == PUBLIC_CLIENT => {
+                [&[0xC4, 0x01, asked.apdu[2], 0x00, 0x06][..], &mad].concat()
+            }
+            _ => apdu,
+        })
+    })
+    .await;
+    let yard = Yard::start(meter.port(), &json!({"persistent": true}));
+    yard.cycles("ok", 1).await;
+    forges.store(true, Ordering::SeqCst);
+    let seen = yard.cycles("failed", 1).await;
+    let snapshots = topic("devices/meter/groups/g");
+    let mut failed = seen.iter().filter(|message| message.topic == snapshots).map(Message::json);
+    let failed = failed.rfind(|snapshot| snapshot["status"] == "failed").expect("one");
+    assert_eq!(failed["error"]["code"], "CIPHER_IC", "{failed}");
+    assert!(failed["error"]["hint"].as_str().is_some_and(|hint| hint.contains("new keys")), "{failed}");
+    assert_eq!(resyncs(&seen), []);
+    yard.gateway.stop().await;
+    let store = FileCounterStore::open(&yard.site.path().join("state")).expect("a folder");
+    let id = CounterId::sending(&key(BLOCK_CIPHER_KEY), SystemTitle(OWN_TITLE));
+    let limit = store.limit(&id).expect("readable").expect("used");
+    assert!(limit < 1_000_000, "{limit}");
 }
 
 #[tokio::test]

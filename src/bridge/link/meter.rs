@@ -9,7 +9,7 @@ pub use super::counters::Counters;
 use super::failure::Failure;
 use super::identity::Told;
 use super::memory::MeterMemory;
-use super::resync::{CounterResync, ResyncReason};
+use super::resync::{CounterResync, ResyncReason, believed};
 use super::settings::{Credentials, data_link};
 use crate::bridge::config::document::device::Release;
 use crate::bridge::config::model::{Connection, Device};
@@ -62,6 +62,8 @@ pub struct Meter {
     association: Option<Association>,
     /// The lowest counter that the meter takes, as it said.
     counter_floor: Option<u32>,
+    /// Why the counter that it named last is not believed.
+    disbelief: Option<Report>,
     /// The logical device name that was told last.
     last_name: Option<String>,
     /// The counter that we would have used next when the meter fell silent at our association, as some do at a counter
@@ -94,6 +96,7 @@ impl Meter {
             session,
             association: None,
             counter_floor: None,
+            disbelief: None,
             last_name: None,
             doubted_counter: None,
             resync: None,
@@ -230,7 +233,7 @@ impl Meter {
         let outcome = client.associate(security).await;
         self.accepted = client.accepted();
         if let Err(ClientError::Session(error)) = &outcome {
-            self.counter_floor = self.counter_floor.max(error.expected_counter());
+            self.hear(error.expected_counter());
         }
         let negotiated = outcome?;
         self.doubted_counter = None;
@@ -283,7 +286,8 @@ impl Meter {
     /// reason is not asked again: it may count attempts.
     ///
     /// # Errors
-    /// Those of [`Self::sync_counter`], unless it was the refusal of something else.
+    /// Those of [`Self::sync_counter`], unless it was the refusal of something else; `CIPHER_IC` for a counter that is not
+    /// believed and cannot be asked for.
     pub async fn has_caught_up<L: Line>(
         &mut self,
         driver: &mut Driver<L>,
@@ -300,6 +304,9 @@ impl Meter {
             return Ok(true);
         }
         let can_ask = self.device.security.invocation_counter.is_some();
+        if let Some(report) = self.disbelief.take().filter(|_| !can_ask) {
+            return Err(Failure::of_meter(report));
+        }
         match failure.report.code {
             // Meters that refuse a counter by silence need a new stream.
             Code::Timeout | Code::TcpClosed => {
@@ -333,7 +340,16 @@ impl Meter {
         if let ClientError::Session(error) = error
             && !has_dedicated
         {
-            self.counter_floor = self.counter_floor.max(error.expected_counter());
+            self.hear(error.expected_counter());
+        }
+    }
+
+    /// Takes note of the counter that a refusal names.
+    fn hear(&mut self, expected: Option<u32>) {
+        match expected.map(believed) {
+            Some(Ok(expected)) => self.counter_floor = self.counter_floor.max(Some(expected)),
+            Some(Err(report)) => self.disbelief = Some(report),
+            None => {}
         }
     }
 
@@ -416,7 +432,7 @@ impl Meter {
     /// Reads the invocation counter through the public client.
     ///
     /// # Errors
-    /// The failure of any step; `CIPHER_IC` where the meter does not show its counter.
+    /// The failure of any step; `CIPHER_IC` where the meter does not show its counter, or one that is not believed.
     pub async fn sync_counter<L: Line>(&mut self, driver: &mut Driver<L>) -> Result<u32, Failure> {
         let Some(obis) = self.device.security.invocation_counter else {
             let message =
@@ -449,7 +465,7 @@ impl Meter {
         };
         let data = answer.map_err(|report| unusable(format!("cannot be read: {}", report.message)))?;
         let used = counter(&data).ok_or_else(|| unusable(format!("is {}, no number", data.type_name())))?;
-        let next = used.saturating_add(1);
+        let next = believed(used.saturating_add(1)).map_err(Failure::of_meter)?;
         self.counter_floor = self.counter_floor.max(Some(next));
         Ok(next)
     }

@@ -8,7 +8,7 @@ use crate::bridge::outlet::Event;
 use crate::bridge::reading::json::Json;
 use crate::bridge::reading::status::{LinkState, Severity};
 use crate::cosem::decimal::Decimal;
-use crate::error::{Code, Report};
+use crate::error::{Code, Layer, Report};
 
 /// A counter that was raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,26 @@ impl ResyncReason {
             Self::Silence => "the meter did not answer us; its counter was read through the public client",
         }
     }
+}
+
+/// The highest counter that is believed of a meter. Refusals and the public client's readings are in the clear: who forges
+/// one could otherwise have us use up a counter of 2^32 values at once, after which only new keys help. The rest, 2^24,
+/// lasts for half a year of a request a second; counters that follow the Unix time stay below half of this.
+const HIGHEST_BELIEVED: u32 = u32::MAX - (1 << 24);
+
+/// A counter that a meter says it expects.
+///
+/// # Errors
+/// `CIPHER_IC` for one that is not believed.
+pub(super) fn believed(expected: u32) -> Result<u32, Report> {
+    if expected <= HIGHEST_BELIEVED {
+        return Ok(expected);
+    }
+    let message = format!(
+        "the meter is said to expect the invocation counter {expected}: above {HIGHEST_BELIEVED} none is believed"
+    );
+    let hint = "if somebody forges what the meter says, find him; if the meter's counter is truly used up, give it new keys";
+    Err(Report::new(Code::CipherIc, Layer::Cipher, message).with_hint(hint))
 }
 
 /// Whether a meter says that our counter is too low. A counter that has no values left is another matter.
@@ -106,5 +126,21 @@ impl LinkActor {
             data: &data,
         };
         self.outlet.event(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_counter_is_believed_that_leaves_few_values() {
+        assert_eq!(believed(1), Ok(1));
+        assert_eq!(believed(0xFEFF_FFFF), Ok(0xFEFF_FFFF));
+        for mad in [0xFF00_0000, u32::MAX] {
+            let report = believed(mad).expect_err("too high");
+            assert_eq!(report.code, Code::CipherIc);
+            assert!(report.hint.contains("new keys"), "{report:?}");
+        }
     }
 }
