@@ -314,6 +314,43 @@ async fn rows_that_the_broker_never_confirmed_are_read_again_after_a_kill() {
 }
 
 #[tokio::test]
+async fn a_gap_is_not_filled_at_the_cost_of_what_waits_for_the_broker() {
+    let (recorder, meter) = Recorder::new().start().await;
+    let mut yard = Yard::new(meter.port(), &json!({}));
+    yard.site.config["outbox"] = json!({"durability": "memory", "max_bytes": "256KiB"});
+    yard.read_once().await;
+    yard.broker.kill();
+    // Far more than the outbox holds.
+    recorder.newest.store(20_000, Ordering::SeqCst);
+    let gateway = yard.site.start();
+    let asked = |is_range: bool| {
+        let asked = meter.asked();
+        let selections =
+            asked.iter().filter(|asked| asks_for_rows(asked)).map(|asked| is_selected(&asked.apdu));
+        selections.filter(|selection| matches!(selection, Some(Selection::Range(..))) == is_range).count()
+    };
+    let polled = async |more: usize| {
+        let (before, begun) = (asked(false), Instant::now());
+        while asked(false) < before + more {
+            assert!(begun.elapsed() < PATIENCE, "the meter is not polled");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    polled(8).await;
+    let slices = asked(true);
+    assert!(slices > 5, "there was room: {slices}");
+    polled(4).await;
+    assert_eq!(asked(true), slices, "there is none any more");
+    yard.broker.restart();
+    yard.live = yard.broker.subscribe("dlms/g/#");
+    let (seen, filled) = yard.filled().await;
+    assert_eq!((&filled["data"]["rows"], &filled["data"]["reason"]), (&json!(19_988), &Value::Null));
+    let health = seen.iter().rfind(|message| message.topic == topic("bridge/health")).expect("the health");
+    assert_eq!(health.json()["outbox"]["dropped"], 0, "nothing was lost");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn rows_that_the_meter_has_no_more_are_told() {
     let (recorder, meter) = Recorder::new().start().await;
     let yard = Yard::new(meter.port(), &json!({}));

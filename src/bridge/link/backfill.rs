@@ -158,9 +158,11 @@ impl LinkActor {
         self.say_status(index);
     }
 
-    /// The gap whose turn it is: of a meter that can be visited, in a group that is polled.
+    /// The gap whose turn it is: of a meter that can be visited, in a group that is polled. None while the outbox fills:
+    /// rows that the meter keeps must not drive newer ones out.
     fn next_gap(&self) -> Option<Place> {
-        if self.pause_of_link().is_some() || self.slot.is_some() && self.port.is_none() {
+        let is_silent = self.pause_of_link().is_some() || self.slot.is_some() && self.port.is_none();
+        if is_silent || !self.outlet.publisher().has_room_to_spare() {
             return None;
         }
         let now = Instant::now();
@@ -200,6 +202,8 @@ impl LinkActor {
         let slice = |access| track.next_slice(access);
         let is_wanted = |row: &_| track.fills(row);
         match read_window(&mut client, memory, device, value, slice, is_wanted).await? {
+            // Other links fill gaps too. The meter keeps the rows.
+            Ok(_) if !self.outlet.publisher().has_room_to_spare() => Ok(()),
             Ok(window) => {
                 let filled = track.filled(window.slice, &window.times);
                 self.publish_slice(place, &window, &filled).await;

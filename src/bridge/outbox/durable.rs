@@ -357,6 +357,10 @@ impl Outbox for DurableOutbox {
         self.syncer.safe(self.queue.head()).min(self.queue.tail())
     }
 
+    fn has_room_to_spare(&self) -> bool {
+        self.queue.has_room_to_spare()
+    }
+
     fn depth(&self, now: Instant) -> Depth {
         self.queue.depth(now)
     }

@@ -62,6 +62,10 @@ impl Outbox for MemoryOutbox {
         self.queue.head()
     }
 
+    fn has_room_to_spare(&self) -> bool {
+        self.queue.has_room_to_spare()
+    }
+
     fn depth(&self, now: Instant) -> Depth {
         self.queue.depth(now)
     }

@@ -232,6 +232,9 @@ pub trait Outbox: Send {
     /// the medium, or it was given up by the limits. No higher than [`Outbox::tail`].
     fn safe(&self) -> RecordId;
 
+    /// Whether less than half of the limit is used. What can wait waits otherwise: the rest is for what cannot.
+    fn has_room_to_spare(&self) -> bool;
+
     /// What is waiting at `now`.
     fn depth(&self, now: Instant) -> Depth;
 

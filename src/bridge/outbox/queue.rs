@@ -153,6 +153,10 @@ impl<T> Queue<T> {
         RecordId(self.next_id)
     }
 
+    pub(super) fn has_room_to_spare(&self) -> bool {
+        self.bytes < self.limits.max_bytes / 2
+    }
+
     pub(super) fn depth(&self, now: Instant) -> Depth {
         Depth {
             messages: self.entries.len(),

@@ -300,6 +300,12 @@ impl PublisherHandle {
         self.core.lanes().outbox().tail()
     }
 
+    /// Whether the outbox has room for what could as well be published later; see [`Outbox::has_room_to_spare`].
+    #[must_use]
+    pub fn has_room_to_spare(&self) -> bool {
+        self.core.lanes().outbox().has_room_to_spare()
+    }
+
     /// Telemetry below this survives the end of the process, however it ends; see [`Outbox::safe`].
     #[must_use]
     pub fn safe(&self) -> RecordId {
