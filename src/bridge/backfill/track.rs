@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::reading::profile_rows::Gap;
 use crate::bridge::reading::row_time::{RowPoint, RowTime};
+use crate::client::profile::RangeBound;
 
 /// Rows of one slice: about a day of quarters of an hour, and an exchange that keeps polls waiting for seconds at most.
 const SLICE_ROWS: i64 = 96;
@@ -79,6 +80,10 @@ struct OpenGap {
     empty_slices: u32,
 }
 
+/// The hour that the end of daylight saving repeats: by the clock rows after a point may stand up to this before it, and
+/// rows before it up to this after it.
+const REPEATED_HOUR_MS: i64 = 3_600_000;
+
 /// What to ask for next: both ends included, though the rows there may be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
@@ -86,6 +91,17 @@ pub struct Slice {
     pub from: RowPoint,
     /// Its end.
     pub to: RowPoint,
+}
+
+impl Slice {
+    /// The ends of the range that meters are asked for, by their clocks, which may be set back within it; `None` for what
+    /// no calendar holds.
+    #[must_use]
+    pub fn bounds(self) -> Option<(RangeBound, RangeBound)> {
+        let is_in_order = self.from.local_ms <= self.to.local_ms;
+        let (first, last) = if is_in_order { (self.from, self.to) } else { (self.to, self.from) };
+        Some((first.later(-REPEATED_HOUR_MS).bound()?, last.later(REPEATED_HOUR_MS).bound()?))
+    }
 }
 
 /// How a meter can be asked.
@@ -199,11 +215,13 @@ impl Track {
         Some(Slice { from: gap.reached, to: if ends { gap.to.at } else { to } })
     }
 
-    /// Whether a row fills the gap that is filled first: the rows at its ends are published.
+    /// Whether a row that came with a slice fills the gap that is filled first. The rows at its ends are published, and
+    /// those after the slice come with the next one.
     #[must_use]
-    pub fn fills(&self, row: &RowTime) -> bool {
-        let gap = self.gaps.first();
-        gap.is_some_and(|gap| row.at.since(gap.row_before.at) > 0 && gap.to.at.since(row.at) > 0)
+    pub fn fills(&self, slice: Slice, row: &RowTime) -> bool {
+        self.gaps.first().is_some_and(|gap| {
+            row.at.since(gap.row_before.at) > 0 && gap.to.at.since(row.at) > 0 && slice.to.since(row.at) >= 0
+        })
     }
 
     /// Takes note of a slice and its rows, oldest first, all of which [`Self::fills`] let through.
@@ -271,7 +289,8 @@ mod tests {
         loop {
             let slice = track.next_slice(Access::ByRange).expect("a gap");
             let selected = has.clone().map(row).filter(|row| {
-                (slice.from.local_ms..=slice.to.local_ms).contains(&row.at.local_ms) && track.fills(row)
+                (slice.from.local_ms..=slice.to.local_ms).contains(&row.at.local_ms)
+                    && track.fills(slice, row)
             });
             let rows: Vec<RowTime> = selected.collect();
             slices.push(rows.len());
@@ -320,6 +339,43 @@ mod tests {
         assert_eq!((slices, holes), (vec![96, 96, 96, 8], vec![]));
         assert_eq!(closed, Closed { span: span("q3", "q300"), rows: 296, reason: None });
         assert!(!track.has_gap());
+    }
+
+    /// In the night in which the clock shows 02:00 to 03:00 twice, around any quarters before and after, and wherever slices end.
+    #[test]
+    fn the_hour_that_daylight_saving_repeats_is_filled_too() {
+        // Quarters from midnight in UTC; the clock is ahead by two hours up to 01:00 UTC, then by one.
+        let row = |quarter: i64| {
+            let ahead = if quarter < 4 { 8 } else { 4 };
+            let at = RowPoint { local_ms: (quarter + ahead) * QUARTER, utc_ms: Some(quarter * QUARTER) };
+            RowTime { text: format!("q{quarter}"), at }
+        };
+        for (before, after) in
+            (-100..12).flat_map(|before| (before + 2..14).map(move |after| (before, after)))
+        {
+            let mut track = Track::default();
+            for quarter in [before, after] {
+                track.saw(Seen { first: row(quarter), last: row(quarter), ..seen(0, 0) });
+            }
+            let mut found = Vec::new();
+            let closed = loop {
+                let slice = track.next_slice(Access::ByRange).expect("a gap");
+                let (from, to) = slice.bounds().expect("a calendar");
+                let range = from.local.local_millis()..=to.local.local_millis();
+                let selected = (-200..50)
+                    .map(row)
+                    .filter(|row| range.contains(&Some(row.at.local_ms)) && track.fills(slice, row));
+                let rows: Vec<RowTime> = selected.collect();
+                let filled = track.filled(slice, &rows);
+                found.extend(rows.into_iter().map(|row| row.text));
+                if let Some(closed) = filled.closed {
+                    break closed;
+                }
+            };
+            let missing: Vec<String> = (before + 1..after).map(|quarter| row(quarter).text).collect();
+            assert_eq!(found, missing, "{before} to {after}");
+            assert_eq!(closed.reason, None, "{before} to {after}");
+        }
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl LinkActor {
         }
         let (mut client, memory) = meter.client(port);
         let slice = |access| track.next_slice(access);
-        let is_wanted = |row: &_| track.fills(row);
+        let is_wanted = |slice, row: &_| track.fills(slice, row);
         match read_window(&mut client, memory, device, value, slice, is_wanted).await? {
             // Other links fill gaps too. The meter keeps the rows.
             Ok(_) if !self.outlet.publisher().has_room_to_spare() => Ok(()),

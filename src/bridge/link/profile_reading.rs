@@ -45,7 +45,7 @@ pub(super) async fn read_window<S: AsyncRead + AsyncWrite + Unpin>(
     device: &Device,
     value: &Value,
     slice: impl FnOnce(Access) -> Option<Slice>,
-    is_wanted: impl Fn(&RowTime) -> bool,
+    is_wanted: impl Fn(Slice, &RowTime) -> bool,
 ) -> Result<Result<Window, Report>, ClientError> {
     let mut visit = Visit::new(client, memory, device, NEVER);
     let window = visit.window(value, slice, is_wanted).await;
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
         &mut self,
         value: &Value,
         slice: impl FnOnce(Access) -> Option<Slice>,
-        is_wanted: impl Fn(&RowTime) -> bool,
+        is_wanted: impl Fn(Slice, &RowTime) -> bool,
     ) -> Result<Window, Report> {
         let planned = self.plan(value);
         let item =
@@ -100,15 +100,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
             RangeAccess::Refused => Access::Whole,
         };
         let slice = slice(access).ok_or_else(|| out_of_calendar("a gap that is closed"))?;
-        let (Some(from), Some(to)) = (slice.from.bound(), slice.to.bound()) else {
-            return Err(out_of_calendar("the window"));
-        };
+        let (from, to) = slice.bounds().ok_or_else(|| out_of_calendar("the window"))?;
         let mut table = self.table(&item, &mut layout, profile::Rows::Range { from, to }).await?;
         let column = time_column(&layout.columns);
         let mut times = Vec::new();
         table.retain(|row| {
             let time = column.and_then(|column| RowTime::of(row.get(column)?, &self.rules));
-            match time.filter(|time| is_wanted(time)) {
+            match time.filter(|time| is_wanted(slice, time)) {
                 Some(time) => {
                     times.push(time);
                     true
