@@ -212,6 +212,20 @@ fn the_socket_takes_one_request_a_line_from_its_owner_alone() {
 }
 
 /// Everything below a directory that others than its owner may read.
+#[test]
+fn clients_that_ask_nothing_make_room_for_one_that_does() {
+    let bridge = RunningBridge::start(&config("mqtt://127.0.0.1:1", "'off'", 1, 1));
+    until("the socket", || socket(&bridge).exists());
+    let silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(socket(&bridge)).unwrap()).collect();
+    let mut stream = UnixStream::connect(socket(&bridge)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"{\"verb\":\"health_check\"}\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    assert!(answer.contains("\"ok\""), "{answer}");
+    drop(silent);
+}
+
 fn readable_by_others(directory: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();

@@ -1,6 +1,7 @@
 //! Requests of the gateway's owner over `state_dir/control.sock`: one JSON object a line, with its verb; one a line
 //! come the answers.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc::{self, WeakSender};
+use tokio::task::AbortHandle;
 
 use super::dispatch::{Arrived, Caller, ControlPlane, ReplyTo};
 use super::request::{Refusal, Request, object};
@@ -60,18 +62,20 @@ impl ControlSocket {
         Ok(Self { listener, path })
     }
 
-    /// Serves connections. Runs for ever.
+    /// Serves connections. Runs for ever. Where there are too many, one more ends the oldest that waits for nothing.
     pub async fn serve(self, plane: Arc<ControlPlane>) {
-        let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut connections: VecDeque<Connection> = VecDeque::new();
         loop {
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let plane = Arc::clone(&plane);
-                    tokio::spawn(async move {
-                        serve_stream(&plane, stream).await;
-                        drop(permit);
-                    });
+                    connections.retain(|connection| !connection.serving.is_finished());
+                    if connections.len() >= MOST_CONNECTIONS {
+                        let Some(oldest) = connections.iter().position(Connection::is_idle) else { continue };
+                        if let Some(connection) = connections.remove(oldest) {
+                            connection.serving.abort();
+                        }
+                    }
+                    connections.push_back(Connection::serve(Arc::clone(&plane), stream));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the control socket cannot accept");
@@ -82,15 +86,39 @@ impl ControlSocket {
     }
 }
 
+/// Somebody at the socket.
+struct Connection {
+    serving: AbortHandle,
+    answers: WeakSender<Bytes>,
+}
+
+impl Connection {
+    fn serve(plane: Arc<ControlPlane>, stream: UnixStream) -> Self {
+        let (answers, outgoing) = mpsc::channel(ANSWERS);
+        let weak = answers.downgrade();
+        let serving = tokio::spawn(async move { serve_stream(&plane, stream, answers, outgoing).await });
+        Self { serving: serving.abort_handle(), answers: weak }
+    }
+
+    /// Whether no request of it is being served: beside the reader, each of those can answer.
+    fn is_idle(&self) -> bool {
+        self.answers.strong_count() <= 1
+    }
+}
+
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-async fn serve_stream(plane: &Arc<ControlPlane>, stream: UnixStream) {
+async fn serve_stream(
+    plane: &Arc<ControlPlane>,
+    stream: UnixStream,
+    answers: mpsc::Sender<Bytes>,
+    mut outgoing: mpsc::Receiver<Bytes>,
+) {
     let (read, mut write) = stream.into_split();
-    let (answers, mut outgoing) = mpsc::channel::<Bytes>(ANSWERS);
     let writing = tokio::spawn(async move {
         while let Some(answer) = outgoing.recv().await {
             let line = [&answer[..], b"\n"].concat();
