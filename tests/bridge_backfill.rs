@@ -19,8 +19,8 @@ use support::site::{Gateway, Site, topic};
 
 const PROFILE: [u8; 8] = [0, 7, 1, 0, 99, 1, 0, 255];
 const QUARTER: i64 = 900;
-/// 1 June 2026.
-const FIRST: i64 = 1_780_272_000;
+/// 1 June 2024.
+const FIRST: i64 = 1_717_200_000;
 
 /// A meter with a load profile in quarters of an hour, counted from the first.
 struct Recorder {

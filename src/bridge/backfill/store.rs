@@ -163,6 +163,8 @@ fn read(path: &Path) -> io::Result<Track> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::bridge::backfill::track::{Coverage, Seen};
     use crate::bridge::reading::row_time::{RowPoint, RowTime};
@@ -180,15 +182,18 @@ mod tests {
         for ms in [0, 9_000_000] {
             let (first, last) = (row(ms), row(ms));
             let coverage = Coverage::Newest;
-            track.saw(Seen {
-                obis: None,
-                meter: Some("m".into()),
-                first,
-                last,
-                capture_period: 900,
-                backfill: true,
-                coverage,
-            });
+            track.saw(
+                Seen {
+                    obis: None,
+                    meter: Some("m".into()),
+                    first,
+                    last,
+                    capture_period: 900,
+                    backfill: true,
+                    coverage,
+                },
+                Timestamp::UNIX_EPOCH,
+            );
         }
         assert!(track.has_gap());
         track
@@ -199,15 +204,18 @@ mod tests {
         let at = RowPoint { local_ms: ms, utc_ms: None };
         let row = RowTime { text: format!("{ms}"), at };
         let mut track = Track::default();
-        track.saw(Seen {
-            obis: None,
-            meter: None,
-            first: row.clone(),
-            last: row,
-            capture_period: 900,
-            backfill: true,
-            coverage: Coverage::Newest,
-        });
+        track.saw(
+            Seen {
+                obis: None,
+                meter: None,
+                first: row.clone(),
+                last: row,
+                capture_period: 900,
+                backfill: true,
+                coverage: Coverage::Newest,
+            },
+            Timestamp::UNIX_EPOCH,
+        );
         track
     }
 

@@ -1,5 +1,6 @@
 //! How far a profile was published, and its gaps: when one opens, which slice of it is read next, when it is closed.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::reading::profile_rows::Gap;
@@ -11,6 +12,9 @@ const SLICE_ROWS: i64 = 96;
 
 /// A slice of a profile whose rows are not periodic.
 const SLICE_OF_EVENTS_MS: i64 = 24 * 3_600_000;
+
+/// A clock that was set back by more had lost its time.
+const A_DAY_MS: i64 = 24 * 3_600_000;
 
 /// Gaps that are remembered of one profile; those beyond are joined to the first.
 const MAX_GAPS: usize = 8;
@@ -58,6 +62,10 @@ pub struct Track {
     meter: Option<String>,
     /// The newest row that was published.
     newest: Option<RowTime>,
+    /// The latest that was published with a time that can be: where the clock of the meter was astray, gaps are measured
+    /// from here.
+    #[serde(default)]
+    latest: Option<RowTime>,
     /// Seconds between rows, as last seen.
     capture_period: u32,
     gaps: Vec<OpenGap>,
@@ -145,15 +153,20 @@ pub struct Closed {
 impl Track {
     /// Takes note of rows that were published; the gap that they leave behind, if they do. The first rows of a profile
     /// leave none, nor do those of another meter.
-    pub fn saw(&mut self, seen: Seen) -> Option<Span> {
+    pub fn saw(&mut self, seen: Seen, now: Timestamp) -> Option<Span> {
         if !self.is_of(seen.obis.as_deref(), seen.meter.as_deref()) {
             *self = Self::default();
         }
         self.obis = seen.obis.or(self.obis.take());
         self.meter = seen.meter.or(self.meter.take());
         self.capture_period = seen.capture_period;
-        // A meter whose clock was set back is followed.
-        let before = self.newest.replace(seen.last)?;
+        let before = self.left_off(now).cloned();
+        let is_astray = seen.last.at.is_after_tomorrow(now);
+        if !is_astray && self.latest.as_ref().is_none_or(|latest| seen.last.at.since(latest.at) > 0) {
+            self.latest = Some(seen.last.clone());
+        }
+        self.newest = Some(seen.last);
+        let before = before.filter(|_| !is_astray)?;
         let ahead = seen.first.at.since(before.at);
         let is_gap = match self.period_ms() {
             Some(period) => ahead > period + period / 2,
@@ -185,10 +198,19 @@ impl Track {
         Some(span)
     }
 
-    /// The newest row that was published.
+    /// The row after which readings go on; see [`Self::saw`].
     #[must_use]
-    pub fn newest(&self) -> Option<RowPoint> {
-        self.newest.as_ref().map(|newest| newest.at)
+    pub fn goes_on_after(&self, now: Timestamp) -> Option<RowPoint> {
+        self.left_off(now).map(|row| row.at)
+    }
+
+    /// The newest row that was published; where the clock had lost its time, or runs ahead, the last one before that. A
+    /// clock that was merely set is followed.
+    fn left_off(&self, now: Timestamp) -> Option<&RowTime> {
+        let newest = self.newest.as_ref()?;
+        let was_astray =
+            |latest: &&RowTime| newest.at.is_after_tomorrow(now) || latest.at.since(newest.at) > A_DAY_MS;
+        Some(self.latest.as_ref().filter(was_astray).unwrap_or(newest))
     }
 
     /// Whether there is anything to fill.
@@ -266,6 +288,7 @@ mod tests {
     use super::*;
 
     const QUARTER: i64 = 900_000;
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     /// The row of a quarter of an hour, counted from the first.
     fn row(quarter: i64) -> RowTime {
@@ -305,26 +328,45 @@ mod tests {
     #[test]
     fn a_poll_that_begins_after_the_last_one_ended_leaves_a_gap() {
         let mut track = Track::default();
-        assert_eq!(track.saw(seen(0, 3)), None, "the first ever");
-        assert_eq!(track.saw(seen(1, 4)), None, "rows overlap");
-        assert_eq!(track.saw(seen(4, 4)), None, "nothing new");
-        assert_eq!(track.saw(seen(5, 6)), None, "rows follow each other");
-        assert_eq!(track.saw(seen(8, 9)), Some(span("q6", "q8")), "one is missing");
-        assert_eq!(track.saw(seen(2, 3)), None, "the meter's clock was set back");
-        assert_eq!(track.saw(seen(4, 5)), None);
+        assert_eq!(track.saw(seen(0, 3), NOW), None, "the first ever");
+        assert_eq!(track.saw(seen(1, 4), NOW), None, "rows overlap");
+        assert_eq!(track.saw(seen(4, 4), NOW), None, "nothing new");
+        assert_eq!(track.saw(seen(5, 6), NOW), None, "rows follow each other");
+        assert_eq!(track.saw(seen(8, 9), NOW), Some(span("q6", "q8")), "one is missing");
+        assert_eq!(track.saw(seen(2, 3), NOW), None, "the meter's clock was set back");
+        assert_eq!(track.saw(seen(4, 5), NOW), None);
         let other = Seen { meter: Some("LGZ2".into()), ..seen(100, 103) };
-        assert_eq!(track.saw(other), None, "another meter");
+        assert_eq!(track.saw(other, NOW), None, "another meter");
         assert!(!track.has_gap());
+    }
+
+    #[test]
+    fn a_clock_that_was_astray_opens_no_gap_of_years() {
+        const DAY: i64 = 96;
+        // Spring 2026.
+        let today = 20_550 * DAY;
+        let now = Timestamp::from_millisecond(today * QUARTER).expect("a time");
+        for astray in [0, 10 * 365 * DAY, today + 3_650 * DAY] {
+            let mut track = Track::default();
+            assert_eq!(track.saw(seen(today - 3, today), now), None);
+            for quarters in [0, 1, 2] {
+                assert_eq!(track.saw(seen(astray + quarters, astray + quarters), now), None);
+            }
+            let again = track.clone().saw(seen(today + 1, today + 1), now);
+            assert_eq!(again, None, "the meter goes on where it was");
+            let gap = track.saw(seen(today + 10, today + 12), now);
+            assert_eq!(gap, Some(span(&format!("q{today}"), &format!("q{}", today + 10))));
+        }
     }
 
     #[test]
     fn events_leave_a_gap_where_there_may_be_older_ones() {
         let events = |first, last, coverage| Seen { capture_period: 0, coverage, ..seen(first, last) };
         let mut track = Track::default();
-        track.saw(events(0, 10, Coverage::Newest));
-        assert_eq!(track.saw(events(10, 12, Coverage::Newest)), None, "they overlap");
-        assert_eq!(track.saw(events(40, 42, Coverage::Whole)), None, "these are all");
-        assert_eq!(track.saw(events(300, 302, Coverage::Newest)), Some(span("q42", "q300")));
+        track.saw(events(0, 10, Coverage::Newest), NOW);
+        assert_eq!(track.saw(events(10, 12, Coverage::Newest), NOW), None, "they overlap");
+        assert_eq!(track.saw(events(40, 42, Coverage::Whole), NOW), None, "these are all");
+        assert_eq!(track.saw(events(300, 302, Coverage::Newest), NOW), Some(span("q42", "q300")));
         let (slices, holes, closed) = fill(&mut track, 100..102);
         assert_eq!((slices, holes), (vec![2, 0, 0], vec![]), "nobody knows how many there should be");
         assert_eq!(closed, Closed { span: span("q42", "q300"), rows: 2, reason: None });
@@ -333,8 +375,8 @@ mod tests {
     #[test]
     fn a_gap_is_filled_in_slices_each_row_once() {
         let mut track = Track::default();
-        track.saw(seen(0, 3));
-        assert!(track.saw(seen(300, 303)).is_some());
+        track.saw(seen(0, 3), NOW);
+        assert!(track.saw(seen(300, 303), NOW).is_some());
         let (slices, holes, closed) = fill(&mut track, 0..304);
         assert_eq!((slices, holes), (vec![96, 96, 96, 8], vec![]));
         assert_eq!(closed, Closed { span: span("q3", "q300"), rows: 296, reason: None });
@@ -355,7 +397,7 @@ mod tests {
         {
             let mut track = Track::default();
             for quarter in [before, after] {
-                track.saw(Seen { first: row(quarter), last: row(quarter), ..seen(0, 0) });
+                track.saw(Seen { first: row(quarter), last: row(quarter), ..seen(0, 0) }, NOW);
             }
             let mut found = Vec::new();
             let closed = loop {
@@ -381,8 +423,8 @@ mod tests {
     #[test]
     fn rows_that_the_meter_does_not_have_any_more_are_told() {
         let mut track = Track::default();
-        track.saw(seen(0, 3));
-        track.saw(seen(300, 303));
+        track.saw(seen(0, 3), NOW);
+        track.saw(seen(300, 303), NOW);
         let (slices, holes, closed) = fill(&mut track, 250..304);
         assert_eq!(slices, [0, 42, 8], "twice as far after an empty slice");
         let [hole] = holes.try_into().expect("one");
@@ -393,8 +435,8 @@ mod tests {
     #[test]
     fn years_without_rows_take_few_exchanges() {
         let mut track = Track::default();
-        track.saw(seen(0, 3));
-        track.saw(seen(1_000_000, 1_000_003));
+        track.saw(seen(0, 3), NOW);
+        track.saw(seen(1_000_000, 1_000_003), NOW);
         let (slices, holes, closed) = fill(&mut track, 999_990..1_000_003);
         assert!(slices.len() < 20, "{slices:?}");
         assert_eq!((holes.len(), closed.rows), (1, 10));
@@ -403,8 +445,8 @@ mod tests {
     #[test]
     fn a_meter_that_selects_nothing_is_read_once_for_a_gap() {
         let mut track = Track::default();
-        track.saw(seen(0, 3));
-        track.saw(seen(300, 303));
+        track.saw(seen(0, 3), NOW);
+        track.saw(seen(300, 303), NOW);
         let slice = track.next_slice(Access::Whole).expect("a gap");
         assert_eq!(slice, Slice { from: row(3).at, to: row(300).at });
         let rows: Vec<RowTime> = (4..300).map(row).collect();
@@ -414,17 +456,17 @@ mod tests {
     #[test]
     fn a_gap_that_is_not_to_be_filled_is_let_go() {
         let mut track = Track::default();
-        track.saw(seen(0, 3));
-        track.saw(seen(300, 303));
-        assert_eq!(track.saw(Seen { backfill: false, ..seen(600, 603) }), None);
-        assert_eq!((track.has_gap(), track.newest()), (false, Some(row(603).at)));
+        track.saw(seen(0, 3), NOW);
+        track.saw(seen(300, 303), NOW);
+        assert_eq!(track.saw(Seen { backfill: false, ..seen(600, 603) }, NOW), None);
+        assert_eq!((track.has_gap(), track.goes_on_after(NOW)), (false, Some(row(603).at)));
     }
 
     #[test]
     fn gaps_without_end_are_joined() {
         let mut track = Track::default();
         for poll in 0..40 {
-            track.saw(seen(poll * 10, poll * 10));
+            track.saw(seen(poll * 10, poll * 10), NOW);
         }
         assert_eq!(track.gaps.len(), MAX_GAPS);
         let mut closed = Vec::new();

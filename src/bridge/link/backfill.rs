@@ -51,7 +51,7 @@ pub(super) fn go_on_after(tracks: &BTreeMap<Name, Track>, values: &mut [Value]) 
         if let Some(profile) = &mut value.profile
             && let Capture::Since(since) = &mut profile.capture
         {
-            let newest = tracks.get(&value.name).and_then(Track::newest);
+            let newest = tracks.get(&value.name).and_then(|track| track.goes_on_after(now));
             *since = newest.filter(|newest| !newest.is_after_tomorrow(now));
         }
     }
@@ -97,7 +97,7 @@ impl LinkActor {
             let Some(Station { device, tracks, .. }) = self.stations.get_mut(index) else { return };
             let track = tracks.entry(profile.clone()).or_default();
             let before = track.clone();
-            let opened = track.saw(seen);
+            let opened = track.saw(seen, Timestamp::now());
             let is_news = *track != before;
             if let Some(span) = opened {
                 let device = Arc::clone(device);
