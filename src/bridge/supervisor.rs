@@ -124,6 +124,9 @@ impl Bridge {
         hub.say_info();
         let details = [("version".into(), Payload::Text(env!("CARGO_PKG_VERSION").to_owned()))];
         hub.event("started", Severity::Info, Payload::Object(details.into())).await;
+        let values = config.groups.values().flat_map(|group| &group.values);
+        let profiles = values.flat_map(|value| value.devices.iter().map(move |device| (device, &value.name)));
+        hub.links.tracks().forget_others(profiles);
         hub.links.start_all();
         self.keeper.lock().await.say_start().await;
         let restart = Arc::new(Notify::new());

@@ -1,5 +1,7 @@
 //! Reading a profile generic: its layout once, then the rows that are wanted, oldest first.
 
+use std::time::Instant;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::batch::Lists;
@@ -40,6 +42,8 @@ pub struct ProfileLayout {
     pub clock_form: ClockForm,
     /// Whether rows can be selected by time.
     pub range_access: RangeAccess,
+    /// When the meter told it.
+    pub read_at: Instant,
 }
 
 /// Whether a meter selects rows by time.
@@ -116,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeterClient<'_, S> {
             sort_object,
             clock_form,
             range_access: RangeAccess::Untried,
+            read_at: Instant::now(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Tracks of profiles in the folder `profiles` of the state directory: one small file a profile, replaced as a whole.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,18 @@ impl TrackStore {
         }
     }
 
+    /// Removes the files of profiles that are not configured any more. What cannot be removed does no harm.
+    pub fn forget_others<'c>(&self, configured: impl Iterator<Item = (&'c Name, &'c Name)>) {
+        let known: HashSet<String> = configured.map(|(device, profile)| file_name(device, profile)).collect();
+        let Ok(files) = fs::read_dir(&self.inner.folder) else { return };
+        for file in files.flatten() {
+            if file.file_name().to_str().is_none_or(|name| !known.contains(name)) {
+                tracing::info!(path = %file.path().display(), "how far a former profile was published is forgotten");
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
     /// Keeps the track of a profile, to be written once all records below `after` are safe.
     pub fn keep(&self, device: &Name, profile: &Name, track: &Track, after: RecordId) {
         let position = Position { track: track.clone(), after };
@@ -166,57 +178,42 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::bridge::backfill::track::{Coverage, Seen};
+    use crate::bridge::backfill::track::{Coverage, Seen, Selection};
     use crate::bridge::reading::row_time::{RowPoint, RowTime};
 
     fn name(text: &str) -> Name {
         text.parse().expect("a name")
     }
 
-    fn track() -> Track {
-        let row = |ms: i64| RowTime {
-            text: format!("{ms}"),
-            at: RowPoint { local_ms: ms, utc_ms: Some(ms - 3_600_000) },
-        };
+    /// A track that saw a row at each of these times.
+    fn track_of(rows: &[i64]) -> Track {
         let mut track = Track::default();
-        for ms in [0, 9_000_000] {
-            let (first, last) = (row(ms), row(ms));
-            let coverage = Coverage::Newest;
-            track.saw(
-                Seen {
-                    obis: None,
-                    meter: Some("m".into()),
-                    first,
-                    last,
-                    capture_period: 900,
-                    backfill: true,
-                    coverage,
-                },
-                Timestamp::UNIX_EPOCH,
-            );
-        }
-        assert!(track.has_gap());
-        track
-    }
-
-    /// A track whose newest row is this one.
-    fn track_at(ms: i64) -> Track {
-        let at = RowPoint { local_ms: ms, utc_ms: None };
-        let row = RowTime { text: format!("{ms}"), at };
-        let mut track = Track::default();
-        track.saw(
-            Seen {
+        for &ms in rows {
+            let at = RowPoint { local_ms: ms, utc_ms: Some(ms - 3_600_000) };
+            let row = RowTime { text: format!("{ms}"), at };
+            let seen = Seen {
                 obis: None,
-                meter: None,
+                meter: Some("m".into()),
                 first: row.clone(),
                 last: row,
                 capture_period: 900,
                 backfill: true,
                 coverage: Coverage::Newest,
-            },
-            Timestamp::UNIX_EPOCH,
-        );
+                selection: Selection::Configured,
+            };
+            track.saw(seen, Timestamp::UNIX_EPOCH);
+        }
         track
+    }
+
+    fn track() -> Track {
+        let track = track_of(&[0, 9_000_000]);
+        assert!(track.has_gap());
+        track
+    }
+
+    fn track_at(ms: i64) -> Track {
+        track_of(&[ms])
     }
 
     fn path(state: &Path) -> PathBuf {
@@ -254,6 +251,19 @@ mod tests {
         store.settle(RecordId(40));
         assert_eq!(on_disk(), track_at(4));
         assert!(!store.is_due(RecordId(u64::MAX)));
+    }
+
+    #[test]
+    fn profiles_that_are_gone_are_forgotten() {
+        let state = tempfile::tempdir().expect("a folder");
+        let store = TrackStore::new(state.path());
+        for profile in ["lp", "renamed"] {
+            store.keep(&name("d"), &name(profile), &track(), RecordId(1));
+        }
+        store.settle(RecordId(1));
+        store.forget_others([(&name("d"), &name("lp"))].into_iter());
+        assert_eq!(store.load(&name("d"), &name("lp")), track());
+        assert_eq!(store.load(&name("d"), &name("renamed")), Track::default());
     }
 
     #[test]

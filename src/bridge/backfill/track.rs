@@ -42,6 +42,17 @@ pub struct Seen {
     pub backfill: bool,
     /// Whether the meter may have older rows than these.
     pub coverage: Coverage,
+    /// By what the rows were chosen.
+    pub selection: Selection,
+}
+
+/// By what rows were chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// By the configuration alone.
+    Configured,
+    /// By the position of the one that was published last.
+    AfterLast,
 }
 
 /// What part of a buffer was read.
@@ -156,6 +167,10 @@ impl Track {
     pub fn saw(&mut self, seen: Seen, now: Timestamp) -> Option<Span> {
         if !self.is_of(seen.obis.as_deref(), seen.meter.as_deref()) {
             *self = Self::default();
+            if seen.selection == Selection::AfterLast {
+                // The position was another meter's: of this one all is to be read.
+                return None;
+            }
         }
         self.obis = seen.obis.or(self.obis.take());
         self.meter = seen.meter.or(self.meter.take());
@@ -246,8 +261,10 @@ impl Track {
         })
     }
 
-    /// Takes note of a slice and its rows, oldest first, all of which [`Self::fills`] let through.
-    pub fn filled(&mut self, slice: Slice, rows: &[RowTime]) -> Filled {
+    /// Takes note of a slice and its rows, oldest first, all of which [`Self::fills`] let through, and of the seconds
+    /// between them.
+    pub fn filled(&mut self, slice: Slice, rows: &[RowTime], capture_period: u32) -> Filled {
+        self.capture_period = capture_period;
         let period = self.period_ms();
         let Some(gap) = self.gaps.first_mut() else { return Filled { holes: Vec::new(), closed: None } };
         let mut holes = Vec::new();
@@ -299,7 +316,16 @@ mod tests {
     fn seen(first: i64, last: i64) -> Seen {
         let (obis, meter) = (Some("1-0:99.1.0*255".to_owned()), Some("LGZ1".to_owned()));
         let (first, last) = (row(first), row(last));
-        Seen { obis, meter, first, last, capture_period: 900, backfill: true, coverage: Coverage::Newest }
+        Seen {
+            obis,
+            meter,
+            first,
+            last,
+            capture_period: 900,
+            backfill: true,
+            coverage: Coverage::Newest,
+            selection: Selection::Configured,
+        }
     }
 
     fn span(from: &str, to: &str) -> Span {
@@ -317,7 +343,7 @@ mod tests {
             });
             let rows: Vec<RowTime> = selected.collect();
             slices.push(rows.len());
-            let mut filled = track.filled(slice, &rows);
+            let mut filled = track.filled(slice, &rows, track.capture_period);
             holes.append(&mut filled.holes);
             if let Some(closed) = filled.closed {
                 return (slices, holes, closed);
@@ -408,7 +434,7 @@ mod tests {
                     .map(row)
                     .filter(|row| range.contains(&Some(row.at.local_ms)) && track.fills(slice, row));
                 let rows: Vec<RowTime> = selected.collect();
-                let filled = track.filled(slice, &rows);
+                let filled = track.filled(slice, &rows, track.capture_period);
                 found.extend(rows.into_iter().map(|row| row.text));
                 if let Some(closed) = filled.closed {
                     break closed;
@@ -450,7 +476,33 @@ mod tests {
         let slice = track.next_slice(Access::Whole).expect("a gap");
         assert_eq!(slice, Slice { from: row(3).at, to: row(300).at });
         let rows: Vec<RowTime> = (4..300).map(row).collect();
-        assert_eq!(track.filled(slice, &rows).closed.expect("closed").rows, 296);
+        assert_eq!(track.filled(slice, &rows, track.capture_period).closed.expect("closed").rows, 296);
+    }
+
+    #[test]
+    fn another_capture_period_leaves_no_holes() {
+        let mut track = Track::default();
+        track.saw(seen(0, 0), NOW);
+        assert!(track.saw(seen(4, 4), NOW).is_some(), "for all that is known");
+        let slice = track.next_slice(Access::ByRange).expect("a gap");
+        let filled = track.filled(slice, &[], 3600);
+        assert_eq!(filled.holes, []);
+        assert_eq!(filled.closed, Some(Closed { span: span("q0", "q4"), rows: 0, reason: None }));
+    }
+
+    #[test]
+    fn rows_chosen_by_another_meters_position_leave_none() {
+        let chosen = |meter: &str, at: i64| {
+            let meter = Some(meter.to_owned());
+            Seen { meter, selection: Selection::AfterLast, ..seen(at, at) }
+        };
+        let mut track = Track::default();
+        track.saw(chosen("LGZ1", 10), NOW);
+        assert_eq!(track.goes_on_after(NOW), Some(row(10).at));
+        track.saw(chosen("LGZ2", 11), NOW);
+        assert_eq!(track.goes_on_after(NOW), None, "of this one all is read");
+        track.saw(Seen { first: row(3), ..chosen("LGZ2", 12) }, NOW);
+        assert_eq!(track.goes_on_after(NOW), Some(row(12).at));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::order::Ordered;
 use super::profile_reading::{Window, read_window};
 use super::station::Station;
 use super::visit::{FoundRows, NEVER};
-use crate::bridge::backfill::track::{Closed, Coverage, Filled, Span};
+use crate::bridge::backfill::track::{Closed, Coverage, Filled, Selection, Span};
 use crate::bridge::backfill::{Seen, Track};
 use crate::bridge::config::Name;
 use crate::bridge::config::model::{Capture, Value};
@@ -37,10 +37,12 @@ struct Place {
 
 /// Whether gaps of a value are looked for: whoever reads a window of his own wants that window.
 fn is_tracked(value: &Value) -> bool {
-    value.profile.as_ref().is_some_and(|profile| {
-        let is_incremental = matches!(profile.capture, Capture::Since(_));
-        (profile.backfill || is_incremental) && profile.from.is_none()
-    })
+    let profile = value.profile.as_ref();
+    profile.is_some_and(|profile| profile.from.is_none() && (profile.backfill || is_incremental(value)))
+}
+
+fn is_incremental(value: &Value) -> bool {
+    value.profile.as_ref().is_some_and(|profile| matches!(profile.capture, Capture::Since(_)))
 }
 
 /// Has profiles that are read incrementally go on after the last row that was published. A row from the future is none
@@ -73,6 +75,7 @@ pub(super) fn seen(value: &Value, found: &FoundRows, station: &Station) -> Optio
         capture_period: found.capture_period,
         backfill: value.profile.as_ref().is_some_and(|profile| profile.backfill),
         coverage: if is_full { Coverage::Newest } else { Coverage::Whole },
+        selection: if is_incremental(value) { Selection::AfterLast } else { Selection::Configured },
     };
     Some((value.name.clone(), seen))
 }
@@ -94,12 +97,16 @@ impl LinkActor {
     /// Takes note of rows that were published, and tells of the gaps that they leave.
     pub(super) async fn track(&mut self, index: usize, seen: Vec<(Name, Seen)>) {
         for (profile, seen) in seen {
-            let Some(Station { device, tracks, .. }) = self.stations.get_mut(index) else { return };
+            let Some(Station { device, meter, tracks, .. }) = self.stations.get_mut(index) else { return };
             let track = tracks.entry(profile.clone()).or_default();
             let before = track.clone();
             let opened = track.saw(seen, Timestamp::now());
             let is_news = *track != before;
             if let Some(span) = opened {
+                if let Ok(meter) = meter {
+                    // It may have been given another capture period: read before anything is missed.
+                    meter.memory.layouts.clear();
+                }
                 let device = Arc::clone(device);
                 let reason = "the newest rows begin after the last one that was published";
                 let data = gap_data(&profile, &span, None, Some(reason));
@@ -205,7 +212,7 @@ impl LinkActor {
             // Other links fill gaps too. The meter keeps the rows.
             Ok(_) if !self.outlet.publisher().has_room_to_spare() => Ok(()),
             Ok(window) => {
-                let filled = track.filled(window.slice, &window.times);
+                let filled = track.filled(window.slice, &window.times, window.found.capture_period);
                 self.publish_slice(place, &window, &filled).await;
                 self.gap_closed(place, filled.closed, None).await
             }

@@ -1,5 +1,7 @@
 //! Profiles in a visit: their layout once, the rows that a poll wants, or those of a window in which some were missed.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -22,6 +24,9 @@ use crate::wire::obis::Obis;
 
 /// No clock is off by more for its zone alone.
 const A_DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Columns and capture period are read again after this: a meter may have been given others.
+const LAYOUT_AGE: Duration = Duration::from_secs(3600);
 
 /// Rows of a window.
 #[derive(Debug)]
@@ -151,11 +156,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<'_, '_, S> {
     }
 
     async fn layout(&mut self, obis: Obis) -> Result<ProfileLayout, Report> {
-        if let Some(known) = self.memory.layouts.get(&obis) {
+        let known = self.memory.layouts.get(&obis);
+        if let Some(known) = known.filter(|known| known.read_at.elapsed() < LAYOUT_AGE) {
             return Ok(known.clone());
         }
         match self.client.profile_layout(obis, &mut self.memory.lists).await {
-            Ok(layout) => layout,
+            Ok(Ok(read)) => Ok(match self.memory.layouts.get(&obis) {
+                // What was learnt of the meter's ways holds on.
+                Some(ProfileLayout { clock_form, range_access, .. }) => {
+                    ProfileLayout { clock_form: *clock_form, range_access: *range_access, ..read }
+                }
+                None => read,
+            }),
+            Ok(Err(refused)) => Err(refused),
             Err(error) => {
                 let report = error.report();
                 self.broken = Some(error);
