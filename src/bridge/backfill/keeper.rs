@@ -10,9 +10,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Goes on until it is aborted.
 pub(in crate::bridge) async fn run(tracks: TrackStore, publisher: PublisherHandle) {
-    let mut ticks = tokio::time::interval(INTERVAL);
     loop {
-        ticks.tick().await;
+        tracks.any_waiting().await;
+        tokio::time::sleep(INTERVAL).await;
         settle(&tracks, &publisher).await;
     }
 }

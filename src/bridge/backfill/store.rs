@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::track::Track;
 use crate::bridge::config::Name;
@@ -32,6 +33,7 @@ struct Inner {
     folder: PathBuf,
     /// By file name.
     waiting: Mutex<BTreeMap<String, Waiting>>,
+    kept: Notify,
     /// One writer at a time, so that an older track never replaces a newer one.
     writer: Mutex<Writer>,
 }
@@ -67,9 +69,9 @@ impl TrackStore {
     /// In a state directory.
     #[must_use]
     pub fn new(state_dir: &Path) -> Self {
-        let inner =
-            Inner { folder: state_dir.join("profiles"), waiting: Mutex::default(), writer: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let folder = state_dir.join("profiles");
+        let (waiting, kept, writer) = (Mutex::default(), Notify::new(), Mutex::default());
+        Self { inner: Arc::new(Inner { folder, waiting, kept, writer }) }
     }
 
     /// The track of a profile. One that is missing or cannot be read begins anew: then nothing is known to be missing.
@@ -108,6 +110,14 @@ impl TrackStore {
         match lock(&self.inner.waiting).entry(file_name(device, profile)) {
             Entry::Vacant(vacant) => drop(vacant.insert(Waiting { first: position, newest: None })),
             Entry::Occupied(mut waiting) => waiting.get_mut().newest = Some(position),
+        }
+        self.inner.kept.notify_one();
+    }
+
+    /// Resolves once a track waits to be written. For one task at a time.
+    pub async fn any_waiting(&self) {
+        while lock(&self.inner.waiting).is_empty() {
+            self.inner.kept.notified().await;
         }
     }
 
