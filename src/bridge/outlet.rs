@@ -85,6 +85,14 @@ pub struct Event<'a> {
     pub data: &'a Json,
 }
 
+impl<'a> Event<'a> {
+    /// An event of a device, without an error code.
+    #[must_use]
+    pub const fn of_device(kind: &'a str, severity: Severity, device: &'a str, data: &'a Json) -> Self {
+        Self { kind, severity, device: Some(device), connection: None, code: None, data }
+    }
+}
+
 impl Outlet {
     /// The way out of a gateway.
     #[must_use]

@@ -263,8 +263,8 @@ impl LinkActor {
     }
 
     async fn say_gap(&self, kind: &str, severity: Severity, device: &Name, code: Option<Code>, data: &Json) {
-        let device = Some(device.as_str());
-        self.outlet.event(Event { kind, severity, device, connection: None, code, data }).await;
+        let event = Event { code, ..Event::of_device(kind, severity, device.as_str(), data) };
+        self.outlet.event(event).await;
     }
 }
 

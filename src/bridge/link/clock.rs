@@ -117,14 +117,7 @@ impl LinkActor {
             ("limit_s".into(), millis(limit)),
             ("measured_at".into(), Json::Text(rfc3339(turn.measured_at))),
         ]);
-        let event = Event {
-            kind: "clock_drift",
-            severity,
-            device: Some(device.name.as_str()),
-            connection: None,
-            code: None,
-            data: &data,
-        };
+        let event = Event::of_device("clock_drift", severity, device.name.as_str(), &data);
         self.outlet.event(event).await;
     }
 }

@@ -210,22 +210,16 @@ impl LinkActor {
                 DeviceState::Offline => ("offline", Severity::Warning),
             };
             let code = error.map(|error| error.code);
-            self.outlet
-                .event(Event { kind, severity, device: Some(device), connection: None, code, data: &data })
-                .await;
+            let event = Event { code, ..Event::of_device(kind, severity, device, &data) };
+            self.outlet.event(event).await;
         }
         if changes.locked_out
             && let Some(error) = error
         {
             tracing::error!(device, code = %error.code, "the meter refused us too often and is left alone");
-            let event = Event {
-                kind: "error",
-                severity: Severity::Error,
-                device: Some(device),
-                connection: None,
-                code: Some(error.code),
-                data: &details(&locked_out(error)),
-            };
+            let data = details(&locked_out(error));
+            let event = Event::of_device("error", Severity::Error, device, &data);
+            let event = Event { code: Some(error.code), ..event };
             self.outlet.event(event).await;
         }
     }
@@ -237,16 +231,8 @@ impl LinkActor {
             ("logical_device_name".into(), Json::Text(name)),
             ("before".into(), Json::Text(before)),
         ]);
-        self.outlet
-            .event(Event {
-                kind: "identity_changed",
-                severity: Severity::Warning,
-                device: Some(station.device.name.as_str()),
-                connection: None,
-                code: None,
-                data: &data,
-            })
-            .await;
+        let device = station.device.name.as_str();
+        self.outlet.event(Event::of_device("identity_changed", Severity::Warning, device, &data)).await;
     }
 
     pub(super) fn say_status(&mut self, index: usize) {

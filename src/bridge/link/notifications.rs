@@ -89,8 +89,7 @@ impl LinkActor {
                 Fate::Dropped => continue,
             };
             let data = Json::Object(vec![(name.into(), Json::Text(text))]);
-            let event =
-                Event { kind, severity, device: Some(device), connection: None, code: None, data: &data };
+            let event = Event::of_device(kind, severity, device, &data);
             self.outlet.event(event).await;
         }
     }

@@ -117,14 +117,7 @@ impl LinkActor {
             ("next".into(), number(next)),
             ("reason".into(), Json::Text(reason.text().to_owned())),
         ]);
-        let event = Event {
-            kind: "counter_resynced",
-            severity: Severity::Warning,
-            device: Some(device.name.as_str()),
-            connection: None,
-            code: None,
-            data: &data,
-        };
+        let event = Event::of_device("counter_resynced", Severity::Warning, device.name.as_str(), &data);
         self.outlet.event(event).await;
     }
 }
